@@ -1,0 +1,160 @@
+#include "minke/base/files.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+namespace minke {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct FileDescriptor {
+  int fd = -1;
+  ~FileDescriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+tl::unexpected<Error> fail_errno(const char* action, const fs::path& path) {
+  const int code = errno;
+  return fail(code == ENOENT ? ErrorCode::kNotFound : ErrorCode::kFailed, "cannot {} {}: {}", action,
+              path.string(), std::strerror(code));
+}
+
+fs::path environment_path(const char* name, const fs::path& fallback) {
+  const char* value = std::getenv(name);
+  return value != nullptr && value[0] != '\0' ? fs::path(value) : fallback;
+}
+
+Result<void> write_all(int fd, std::string_view content, const fs::path& path) {
+  while (!content.empty()) {
+    const ssize_t written = ::write(fd, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return fail_errno("write", path);
+    content.remove_prefix(static_cast<size_t>(written));
+  }
+  if (::fsync(fd) != 0) return fail_errno("sync", path);
+  return {};
+}
+
+}  // namespace
+
+Result<MappedFile> MappedFile::open(const fs::path& path) {
+  FileDescriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) return fail_errno("open", path);
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) return fail_errno("read", path);
+  if (!S_ISREG(info.st_mode)) {
+    return fail(ErrorCode::kFailed, "cannot open {}: it is not a regular file", path.string());
+  }
+  MappedFile mapped;
+  mapped.path_ = path;
+  mapped.size_ = static_cast<size_t>(info.st_size);
+  if (mapped.size_ == 0) return mapped;
+  void* data = ::mmap(nullptr, mapped.size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (data == MAP_FAILED) {
+    mapped.size_ = 0;
+    return fail_errno("map", path);
+  }
+  mapped.data_ = static_cast<const std::byte*>(data);
+  return mapped;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void MappedFile::drop(size_t offset, size_t size) const {
+  static const size_t page_bytes = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = (offset + page_bytes - 1) / page_bytes * page_bytes;
+  const size_t end = (offset + size) / page_bytes * page_bytes;
+  if (begin >= end || end > size_) return;
+  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+void MappedFile::will_need() const {
+  if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED);
+}
+
+Result<std::string> read_file(const fs::path& path, size_t bytes_max) {
+  FileDescriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) return fail_errno("open", path);
+  std::string content;
+  char chunk[65536];
+  while (true) {
+    const ssize_t got = ::read(file.fd, chunk, sizeof chunk);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno("read", path);
+    if (got == 0) return content;
+    content.append(chunk, static_cast<size_t>(got));
+    if (content.size() > bytes_max) {
+      return fail(ErrorCode::kFailed, "{} is larger than the limit of {} bytes", path.string(),
+                  bytes_max);
+    }
+  }
+}
+
+Result<void> write_file_atomic(const fs::path& path, std::string_view content) {
+  std::error_code ignored;
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), ignored);
+  std::string temporary = path.string() + ".XXXXXX";
+  FileDescriptor file{::mkostemp(temporary.data(), O_CLOEXEC)};
+  if (file.fd < 0) return fail_errno("create", temporary);
+  Result<void> written = write_all(file.fd, content, temporary);
+  if (written && ::fchmod(file.fd, 0644) != 0) written = fail_errno("set the mode of", temporary);
+  if (written && ::rename(temporary.c_str(), path.c_str()) != 0) written = fail_errno("write", path);
+  if (!written) ::unlink(temporary.c_str());
+  return written;
+}
+
+Folders folders_from_environment() {
+  if (const char* home = std::getenv("MINKE_HOME"); home != nullptr && home[0] != '\0') {
+    return {fs::path(home) / "data", fs::path(home) / "cache", fs::path(home) / "state"};
+  }
+  const fs::path home = environment_path("HOME", "/tmp");
+  return {environment_path("XDG_DATA_HOME", home / ".local/share") / "minke",
+          environment_path("XDG_CACHE_HOME", home / ".cache") / "minke",
+          environment_path("XDG_STATE_HOME", home / ".local/state") / "minke"};
+}
+
+Result<std::string> sha256_file(const fs::path& path) {
+  MK_ASSIGN(const MappedFile file, MappedFile::open(path));
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
+                                                                   EVP_MD_CTX_free);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int digest_bytes = 0;
+  if (context == nullptr || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1 ||
+      EVP_DigestUpdate(context.get(), file.bytes().data(), file.bytes().size()) != 1 ||
+      EVP_DigestFinal_ex(context.get(), digest, &digest_bytes) != 1) {
+    return fail(ErrorCode::kFailed, "cannot compute the SHA-256 of {}", path.string());
+  }
+  std::string hex;
+  for (unsigned int i = 0; i < digest_bytes; ++i) hex += fmt::format("{:02x}", digest[i]);
+  return hex;
+}
+
+uint64_t peak_rss_bytes() {
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+}  // namespace minke

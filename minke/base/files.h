@@ -1,0 +1,61 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "minke/base/result.h"
+
+namespace minke {
+
+/// A file mapped read-only. Unmapped when destroyed. The bytes are foreign: read them as hostile.
+class MappedFile {
+ public:
+  /// kNotFound when there is no such file, kFailed when it cannot be read or is no regular file.
+  static Result<MappedFile> open(const std::filesystem::path& path);
+
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::filesystem::path& path() const { return path_; }
+  /// Tells the kernel that [offset, offset + size) will not be needed again, which frees its pages
+  /// in this process. Reading them later is allowed and reads the file again.
+  void drop(size_t offset, size_t size) const;
+  /// Asks the kernel to read ahead all of it.
+  void will_need() const;
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+  std::filesystem::path path_;
+};
+
+/// The whole file as bytes; at most `bytes_max`.
+Result<std::string> read_file(const std::filesystem::path& path, size_t bytes_max = size_t{1} << 30);
+
+/// Writes a file so that after a crash either the old or the new content is there: a temporary file
+/// beside it, fsync, rename. Parent folders are made. On error nothing is left behind.
+Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content);
+
+/// Where minke keeps things. MINKE_HOME overrides all; otherwise the XDG folders:
+/// data = $XDG_DATA_HOME/minke (models, database), cache = $XDG_CACHE_HOME/minke,
+/// state = $XDG_STATE_HOME/minke (history, logs, runs).
+struct Folders {
+  std::filesystem::path data;
+  std::filesystem::path cache;
+  std::filesystem::path state;
+};
+Folders folders_from_environment();
+
+/// The SHA-256 of a file as 64 lower-case hex digits.
+Result<std::string> sha256_file(const std::filesystem::path& path);
+
+/// The most memory this process has held at once (VmHWM), in bytes.
+uint64_t peak_rss_bytes();
+
+}  // namespace minke

@@ -1,0 +1,63 @@
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "minke/base/result.h"
+#include "minke/cli/console.h"
+#include "minke/cli/flags.h"
+
+namespace minke {
+
+/// A command while it runs: its fields are what its flags set. One object a call.
+class Command {
+ public:
+  virtual ~Command() = default;
+  /// Binds the fields to flags and places, and gives an example.
+  virtual void add_flags(Flags& flags) = 0;
+  /// Does the work, after the flags were parsed. The error's code becomes the exit code.
+  virtual Result<void> run(const Console& console) = 0;
+};
+
+/// A row of the commands table.
+struct CommandRow {
+  std::string_view name;
+  std::string_view group;  ///< heading in `minke help`
+  std::string_view summary;
+  std::unique_ptr<Command> (*make)();
+};
+
+/// All commands in the order of `minke help`; rows of one group stand together.
+std::span<const CommandRow> command_rows();
+
+/// `run MODEL [PROMPT]`: one answer, streamed or as JSON; a chat when there is nothing to ask.
+std::unique_ptr<Command> make_run_command();
+/// `chat MODEL`: a conversation in the terminal or from a pipe.
+std::unique_ptr<Command> make_chat_command();
+/// `serve --model M`: the HTTP API until Ctrl-C.
+std::unique_ptr<Command> make_serve_command();
+/// `pull NAME`: a known model into the store.
+std::unique_ptr<Command> make_pull_command();
+/// `list`: the models in the store.
+std::unique_ptr<Command> make_list_command();
+/// `show MODEL|FILE`: a file's metadata and tensors; no weights are read.
+std::unique_ptr<Command> make_show_command();
+/// `rm NAME`: deletes a model from the store after asking.
+std::unique_ptr<Command> make_rm_command();
+/// `tokenize MODEL`: text on standard input to ids, or back.
+std::unique_ptr<Command> make_tokenize_command();
+/// `eval perplexity`: how well a model predicts a text.
+std::unique_ptr<Command> make_eval_command();
+/// `bench limits|decode|prefill|batch`: speed, and the machine's limits.
+std::unique_ptr<Command> make_bench_command();
+/// `doctor`: what is wrong with this machine, and how to fix it.
+std::unique_ptr<Command> make_doctor_command();
+/// `version`: what was built, and how.
+std::unique_ptr<Command> make_version_command();
+
+/// Runs a command line (without the program's name) and gives the exit code of DESIGN section 6.
+/// Errors go to console.err as one line.
+int run_command_line(std::span<const std::string> args, const Console& console);
+
+}  // namespace minke

@@ -1,0 +1,21 @@
+#pragma once
+
+namespace minke {
+
+/// While it lives, Ctrl-C (SIGINT) and SIGTERM are counted instead of ending the program, so that a
+/// command can stop cleanly. Only one may live at a time; the old handlers come back at its end.
+class Interrupts {
+ public:
+  Interrupts();
+  ~Interrupts();
+  Interrupts(const Interrupts&) = delete;
+  Interrupts& operator=(const Interrupts&) = delete;
+
+  /// How many came since the start or the last clear(). Safe from any thread.
+  int count() const;
+  /// Whether SIGTERM was among them.
+  bool terminated() const;
+  void clear();
+};
+
+}  // namespace minke

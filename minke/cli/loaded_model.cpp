@@ -1,0 +1,147 @@
+#include "minke/cli/loaded_model.h"
+
+#include <algorithm>
+
+#include "minke/base/clock.h"
+#include "minke/hub/model_store.h"
+
+namespace minke {
+namespace {
+
+// Where --ctx is not given. A cache's pages are touched only when used, so the limit bounds what a
+// runaway reply may take, and costs nothing before.
+constexpr int64_t kContextDefaultMax = 8192;
+
+// The matrices of the layers: what a matmul multiplies with, for every token.
+bool is_linear(const WeightInfo& weight) {
+  return weight.shape.num_dims() == 2 && weight.name != "token_embd.weight" &&
+         weight.name != "output.weight";
+}
+
+bool has_block_quantized(const GgufFile& file) {
+  return std::any_of(file.weights().begin(), file.weights().end(), [](const WeightInfo& weight) {
+    return is_linear(weight) && is_block_quantized(weight.dtype);
+  });
+}
+
+Result<Precision> choose_precision(const GgufFile& file, const LoadFlags& flags) {
+  const bool quantized = has_block_quantized(file);
+  if (flags.precision.empty()) return quantized ? Precision::kInt8 : Precision::kF32;
+  const std::optional<Precision> precision = parse_precision(flags.precision);
+  if (!precision) {
+    return fail(ErrorCode::kUsage, "--precision is '{}', expected f32 or int8", flags.precision);
+  }
+  if (*precision == Precision::kInt8 && !quantized) {
+    return fail(ErrorCode::kUsage,
+                "--precision int8 needs block-quantised weights, which this file lacks; leave the "
+                "flag out for f32");
+  }
+  return *precision;
+}
+
+Result<EngineConfig> engine_config_of(const ModelConfig& config, Precision precision,
+                                      const LoadFlags& flags) {
+  EngineConfig out;
+  const int64_t limit = config.max_position_embeddings;
+  if (flags.ctx > limit) {
+    return fail(ErrorCode::kUsage, "--ctx is {}, but the model was made for at most {} tokens",
+                flags.ctx, limit);
+  }
+  out.context_tokens =
+      flags.ctx > 0 ? flags.ctx : static_cast<int>(std::min(limit, kContextDefaultMax));
+  const bool f32 = flags.kv.empty() ? precision == Precision::kF32 : flags.kv == "f32";
+  out.kv_dtype = f32 ? DType::kF32 : DType::kF16;
+  return out;
+}
+
+std::string display_name(const std::string& name_or_path) {
+  if (is_model_name(name_or_path) && !name_or_path.ends_with(".gguf")) return name_or_path;
+  return std::filesystem::path(name_or_path).stem().string();
+}
+
+std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id) {
+  return id ? std::string(tokenizer.token_bytes(*id)) : std::string();
+}
+
+}  // namespace
+
+void LoadFlags::add_to(Flags& flags) {
+  flags.add("ctx,c", ctx, {0, 1 << 24},
+            "most tokens of a conversation; 0: the model's, up to 8192");
+  flags.add("threads,t", threads, {0, 1024}, "threads that compute; 0: all CPUs");
+  flags.choice("precision", precision, {"f32", "int8"},
+               "arithmetic; without it int8 for quantised files, else f32");
+  flags.choice("kv", kv, {"f32", "f16"}, "format of the KV cache; without it f16, or f32 with f32");
+  flags.add("pin", pin, "bind each thread to a CPU");
+}
+
+ModelCost LoadedModel::cost() const {
+  const ModelConfig& config = model->config();
+  ModelCost cost;
+  for (const WeightInfo& weight : file->weights()) {
+    const auto bytes = static_cast<double>(weight.bytes.size());
+    const auto elements = static_cast<double>(weight.shape.num_elements());
+    const bool is_table = weight.name == "token_embd.weight";
+    // Of an embedding that is not the head, too, a step reads only a row.
+    if (!is_table || config.tie_word_embeddings) cost.bytes_per_step += bytes;
+    if (is_linear(weight)) cost.linear_parameters += elements;
+  }
+  cost.head_parameters = static_cast<double>(config.vocab_size * config.hidden_size);
+  cost.kv_bytes_per_token = static_cast<double>(config.kv_token_bytes(engine_config.kv_dtype));
+  return cost;
+}
+
+Result<std::unique_ptr<Engine>> LoadedModel::make_engine(const EngineConfig& config) const {
+  return Engine::create(*device, *model, config);
+}
+
+Result<std::vector<int32_t>> LoadedModel::encode_chat(const Json& messages,
+                                                      std::optional<bool> think,
+                                                      std::string* prompt_text) const {
+  if (!chat_template) {
+    return fail(ErrorCode::kUsage,
+                "{} has no chat template, so it cannot answer messages; run --raw continues a text",
+                name);
+  }
+  ChatInput input;
+  input.messages = messages;
+  input.bos_token = token_text(*tokenizer, tokenizer->bos());
+  input.eos_token = token_text(*tokenizer, tokenizer->eos());
+  if (think) input.extra = Json::object({{"enable_thinking", *think}});
+  MK_ASSIGN(const MarkedText rendered, chat_template->render(input));
+  if (prompt_text != nullptr) *prompt_text = rendered.text;
+  return tokenizer->encode(rendered);
+}
+
+Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFlags& flags) {
+  const double start = seconds_now();
+  LoadedModel loaded;
+  MK_ASSIGN(loaded.path, ModelStore::open_default().resolve(name_or_path));
+  loaded.name = display_name(name_or_path);
+  MK_ASSIGN(GgufFile file, GgufFile::open(loaded.path));
+  loaded.file = std::make_unique<GgufFile>(std::move(file));
+  MK_ASSIGN(loaded.tokenizer, Tokenizer::from_gguf(*loaded.file));
+  if (!loaded.tokenizer->chat_template().empty()) {
+    MK_ASSIGN(loaded.chat_template, ChatTemplate::parse(loaded.tokenizer->chat_template()));
+  }
+  MK_ASSIGN(const ModelConfig config, config_from_gguf(*loaded.file));
+  MK_ASSIGN(const Precision precision, choose_precision(*loaded.file, flags));
+  MK_ASSIGN(loaded.engine_config, engine_config_of(config, precision, flags));
+  loaded.precision = precision_name(precision);
+  MK_ASSIGN(
+      loaded.device,
+      Device::create({.num_threads = flags.threads, .pin_threads = flags.pin, .kernels = {}}));
+  LoadOptions options;
+  options.precision = precision;
+  options.context_tokens = loaded.engine_config.context_tokens;
+  MK_ASSIGN(loaded.model, load_model(*loaded.device, *loaded.file, config, options));
+  loaded.file->drop_metadata();
+  if (loaded.tokenizer->vocab_size() != config.vocab_size) {
+    return fail(ErrorCode::kCorrupt, "{}: {} tokens in the tokenizer, {} rows in the embedding",
+                loaded.path.string(), loaded.tokenizer->vocab_size(), config.vocab_size);
+  }
+  loaded.load_seconds = seconds_now() - start;
+  return loaded;
+}
+
+}  // namespace minke

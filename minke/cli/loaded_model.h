@@ -1,0 +1,64 @@
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "minke/cli/flags.h"
+#include "minke/engine/engine.h"
+#include "minke/format/gguf.h"
+#include "minke/models/model.h"
+#include "minke/tensor/device.h"
+#include "minke/text/chat_template.h"
+#include "minke/text/tokenizer.h"
+
+namespace minke {
+
+/// How to load and run a model: the flags that run, chat, serve, eval and bench have in common.
+struct LoadFlags {
+  int ctx = 0;            ///< tokens of a sequence; 0: the model's own limit, but at most 8192
+  int threads = 0;        ///< 0: all CPUs that this process may use
+  std::string precision;  ///< "f32", "int8", or empty: int8 for quantised files, else f32
+  std::string kv;         ///< "f32", "f16", or empty: f16 with int8 arithmetic, else f32
+  bool pin = false;       ///< bind each thread to a CPU
+
+  void add_to(Flags& flags);
+};
+
+/// Bytes and operations of a model as it lies in its file, for shares of the machine's limits.
+struct ModelCost {
+  double bytes_per_step = 0;      ///< weights that one decoding step reads; a tied head once
+  double linear_parameters = 0;   ///< weights of the matmuls of every token (without the head)
+  double head_parameters = 0;     ///< weights of the head's matmul, for tokens with logits
+  double kv_bytes_per_token = 0;  ///< key and value rows of one token, all layers
+};
+
+/// A model with all that is needed to use it: the one place where the commands meet the model's
+/// loader. Members are in the order in which they depend on each other.
+struct LoadedModel {
+  std::string name;  ///< as the user gave it (a path: the file's stem)
+  std::filesystem::path path;
+  std::string precision;  ///< "f32" or "int8", as it runs
+  std::unique_ptr<Device> device;
+  std::unique_ptr<GgufFile> file;
+  std::optional<Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;  ///< absent when the file has none
+  std::unique_ptr<Model> model;
+  EngineConfig engine_config;  ///< context and KV format from the flags
+  double load_seconds = 0;
+
+  ModelCost cost() const;
+  /// An engine for this model with the given limits; the model must outlive it.
+  Result<std::unique_ptr<Engine>> make_engine(const EngineConfig& config) const;
+  /// Token ids of a conversation that is ready for the assistant's turn. `prompt_text` receives the
+  /// rendered text when it is not null. kUsage when the model has no chat template.
+  Result<std::vector<int32_t>> encode_chat(const Json& messages, std::optional<bool> think,
+                                           std::string* prompt_text = nullptr) const;
+};
+
+/// Loads a model by its name in the store or by the path of its file. Errors: those of the store,
+/// the file and the model, and kUsage for --ctx beyond what the model was trained for.
+Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFlags& flags);
+
+}  // namespace minke

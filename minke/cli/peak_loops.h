@@ -1,0 +1,26 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace minke {
+
+/// A loop that does nothing but one kind of arithmetic, as fast as the units take it: twelve
+/// independent accumulators cover the latency (4-5 cycles) times the units (2), so that throughput
+/// is what limits. Operations count a multiplication and an addition as two.
+struct PeakLoop {
+  std::string_view name;  ///< "avx512_vnni", ...
+  bool is_int8 = false;   ///< int8 products into int32 sums; otherwise f32 multiply-adds
+  double ops_per_turn = 0;
+  void (*run)(int64_t turns) = nullptr;
+};
+
+/// The loops that this CPU can run, the fastest kind first; never empty for either kind.
+std::span<const PeakLoop> peak_loops();
+
+/// Reads `bytes` (a multiple of 256) at `data` (64-byte aligned) once and gives their exclusive or,
+/// with the widest loads that the CPU has and four accumulators.
+uint64_t read_all(const std::byte* data, size_t bytes);
+
+}  // namespace minke

@@ -1,0 +1,97 @@
+#include <charconv>
+
+#include "minke/cli/command.h"
+#include "minke/format/gguf.h"
+#include "minke/hub/model_store.h"
+#include "minke/text/tokenizer.h"
+
+namespace minke {
+namespace {
+
+// Ids as people paste them: separated by white space, commas and the brackets of a JSON array; or
+// the document that `tokenize --json` prints.
+Result<std::vector<int32_t>> parse_ids(std::string_view text, int32_t vocab_size) {
+  std::string inner;
+  if (const Result<Json> json = parse_json(text); json && json->is_object()) {
+    const Json* ids = json->find("ids");
+    if (ids == nullptr) return fail(ErrorCode::kUsage, "the JSON object has no 'ids'");
+    inner = ids->dump();
+    text = inner;
+  }
+  std::vector<int32_t> ids;
+  const std::string_view separators = " \t\r\n,[]";
+  size_t at = 0;
+  while ((at = text.find_first_not_of(separators, at)) != std::string_view::npos) {
+    const size_t end = std::min(text.find_first_of(separators, at), text.size());
+    const std::string_view word = text.substr(at, end - at);
+    int32_t id = 0;
+    const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), id);
+    if (error != std::errc() || stop != word.data() + word.size() || id < 0 || id >= vocab_size) {
+      return fail(ErrorCode::kUsage, "'{}' is no token id, expected 0 to {}", word.substr(0, 40),
+                  vocab_size - 1);
+    }
+    ids.push_back(id);
+    at = end;
+  }
+  return ids;
+}
+
+class TokenizeCommand final : public Command {
+ public:
+  void add_flags(Flags& flags) override {
+    flags.positional("MODEL", name_, Flags::Need::kRequired,
+                     "a name from minke list, or a .gguf file");
+    flags.add("decode,d", decode_, "read ids, print their text");
+    flags.add("special", special_, "read written-out control tokens as such");
+    flags.add("json", json_, "one JSON document");
+    flags.example("echo -n \"Hello world\" | minke tokenize smollm2-135m --json");
+    flags.example("echo 19556 905 | minke tokenize smollm2-135m --decode");
+  }
+
+  Result<void> run(const Console& console) override {
+    MK_ASSIGN(const std::filesystem::path path, ModelStore::open_default().resolve(name_));
+    MK_ASSIGN(const GgufFile file, GgufFile::open(path));
+    MK_ASSIGN(const Tokenizer tokenizer, Tokenizer::from_gguf(file));
+    MK_ASSIGN(const std::string input, read_stream(console.in));
+    return decode_ ? decode(console, tokenizer, input) : encode(console, tokenizer, input);
+  }
+
+ private:
+  Result<void> decode(const Console& console, const Tokenizer& tokenizer,
+                      const std::string& input) const {
+    MK_ASSIGN(const std::vector<int32_t> ids, parse_ids(input, tokenizer.vocab_size()));
+    const std::string text = tokenizer.decode(ids);
+    if (json_) {
+      console.print_json(Json::object({{"text", text}}));
+      return {};
+    }
+    std::fwrite(text.data(), 1, text.size(), console.out);  // bytes, whatever they are
+    return {};
+  }
+
+  Result<void> encode(const Console& console, const Tokenizer& tokenizer,
+                      const std::string& input) const {
+    const std::vector<int32_t> ids =
+        tokenizer.encode(std::string_view(input), EncodeOptions{.parse_special = special_});
+    if (json_) {
+      Json::Array items(ids.begin(), ids.end());
+      console.print("{}\n", Json::object({{"ids", std::move(items)}}).dump());
+      return {};
+    }
+    for (const int32_t id : ids) {
+      console.print("{:>8}  {}\n", id, Json(tokenizer.token_bytes(id)).dump());
+    }
+    return {};
+  }
+
+  std::string name_;
+  bool decode_ = false;
+  bool special_ = false;
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_tokenize_command() { return std::make_unique<TokenizeCommand>(); }
+
+}  // namespace minke

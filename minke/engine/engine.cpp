@@ -1,0 +1,356 @@
+#include "minke/engine/engine.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+
+#include "minke/base/check.h"
+#include "minke/engine/block_pool.h"
+#include "minke/engine/model_runner.h"
+#include "minke/engine/sampler.h"
+#include "minke/engine/scheduler.h"
+
+namespace minke {
+namespace {
+
+// A request on its way, owned by the engine's thread.
+struct Sequence {
+  Engine::RequestId id = 0;
+  Request request;
+  TokenSink sink;
+  std::vector<int32_t> tokens;  // prompt and generated
+  int64_t num_computed = 0;
+  std::vector<int32_t> page_table;
+  bool ended = false;
+
+  int64_t num_generated() const {
+    return static_cast<int64_t>(tokens.size() - request.prompt.size());
+  }
+  SequenceState state() const {
+    return {static_cast<int64_t>(tokens.size()), num_computed,
+            static_cast<int64_t>(page_table.size())};
+  }
+};
+
+int64_t cache_tokens(const EngineConfig& config) {
+  if (config.kv_tokens > 0) return config.kv_tokens;
+  return int64_t{config.context_tokens} * std::min(config.sequences_max, 4);
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  Impl(const Device& device, const Model& model, const EngineConfig& limits)
+      : config(limits),
+        vocab_size(model.config().vocab_size),
+        pool(pages_for(cache_tokens(limits))),
+        runner(device, model, limits.kv_dtype, pool.num_pages()) {}
+
+  void loop();
+  bool take_commands();
+  void end_cancelled(std::deque<Sequence>& sequences,
+                     const std::unordered_set<RequestId>& ids);
+  void step();
+  std::vector<int> schedule();
+  std::vector<ModelRunner::Rows> rows_of(const std::vector<int>& num_rows);
+  void advance(Sequence& sequence, std::span<float> logits);
+  void end(Sequence& sequence, FinishReason reason);
+  void drop_ended();
+  void publish();
+
+  const EngineConfig config;
+  const int64_t vocab_size;
+
+  // The engine thread's own.
+  BlockPool pool;
+  ModelRunner runner;
+  Sampler sampler;
+  std::deque<Sequence> running;  // in order of admission
+  std::deque<Sequence> waiting;
+  EngineStats counts;
+
+  // Shared, under `mutex`.
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::vector<Sequence> submitted;
+  std::unordered_set<RequestId> cancelled;
+  EngineStats published;
+  RequestId next_id = 1;
+  bool stopping = false;
+
+  std::thread thread;  // last: runs loop()
+};
+
+// ---- the engine's thread ----
+
+void Engine::Impl::loop() {
+  flush_denormals();
+  while (take_commands()) {
+    if (running.empty() && waiting.empty()) continue;
+    step();
+    publish();
+  }
+  for (Sequence& sequence : running) end(sequence, FinishReason::kCancelled);
+  for (Sequence& sequence : waiting) end(sequence, FinishReason::kCancelled);
+}
+
+// Waits for work, moves what came in to `waiting` and ends what was cancelled. False: stop.
+bool Engine::Impl::take_commands() {
+  std::unordered_set<RequestId> ids;
+  {
+    std::unique_lock lock(mutex);
+    wake.wait(lock, [&] {
+      return stopping || !submitted.empty() || !cancelled.empty() || !running.empty() ||
+             !waiting.empty();
+    });
+    for (Sequence& sequence : submitted) waiting.push_back(std::move(sequence));
+    submitted.clear();
+    std::swap(ids, cancelled);
+    if (stopping) return false;
+  }
+  if (!ids.empty()) {
+    end_cancelled(running, ids);
+    end_cancelled(waiting, ids);
+    drop_ended();
+    publish();
+  }
+  return true;
+}
+
+void Engine::Impl::end_cancelled(std::deque<Sequence>& sequences,
+                                 const std::unordered_set<RequestId>& ids) {
+  for (Sequence& sequence : sequences) {
+    if (ids.contains(sequence.id)) end(sequence, FinishReason::kCancelled);
+  }
+}
+
+void Engine::Impl::step() {
+  const std::vector<int> num_rows = schedule();
+  const Tensor logits = runner.run(rows_of(num_rows));  // [sequences that end their rows, vocab]
+  int64_t logit_row = 0;
+  for (size_t i = 0; i < running.size(); ++i) {
+    Sequence& sequence = running[i];
+    sequence.num_computed += num_rows[i];
+    if (num_rows[i] == 0 || sequence.state().num_tokens != sequence.num_computed) continue;
+    advance(sequence, {logits.view().row<float>(logit_row++), static_cast<size_t>(vocab_size)});
+  }
+  ++counts.steps;
+  drop_ended();
+}
+
+// Asks the scheduler, moves sequences between `waiting` and `running`, and takes the pages.
+std::vector<int> Engine::Impl::schedule() {
+  std::vector<SequenceState> running_states, waiting_states;
+  for (const Sequence& sequence : running) running_states.push_back(sequence.state());
+  for (const Sequence& sequence : waiting) {
+    if (static_cast<int>(waiting_states.size()) >= config.sequences_max) break;
+    waiting_states.push_back(sequence.state());
+  }
+  SchedulePlan plan = plan_step(running_states, waiting_states, pool.num_free(),
+                                {config.sequences_max, config.chunk_tokens});
+  for (int i = 0; i < plan.num_preempted; ++i) {
+    pool.release(running.back().page_table);
+    running.back().num_computed = 0;
+    waiting.push_front(std::move(running.back()));
+    running.pop_back();
+  }
+  for (int i = 0; i < plan.num_admitted; ++i) {
+    running.push_back(std::move(waiting.front()));
+    waiting.pop_front();
+  }
+  for (size_t i = 0; i < running.size(); ++i) {
+    const int64_t wanted = pages_for(running[i].num_computed + plan.num_rows[i]);
+    while (static_cast<int64_t>(running[i].page_table.size()) < wanted) {
+      running[i].page_table.push_back(pool.take());
+    }
+  }
+  return std::move(plan.num_rows);
+}
+
+std::vector<ModelRunner::Rows> Engine::Impl::rows_of(const std::vector<int>& num_rows) {
+  std::vector<ModelRunner::Rows> rows;
+  for (size_t i = 0; i < running.size(); ++i) {
+    if (num_rows[i] == 0) continue;
+    const Sequence& sequence = running[i];
+    const std::span<const int32_t> tokens(sequence.tokens);
+    const bool last = sequence.num_computed + num_rows[i] == sequence.state().num_tokens;
+    rows.push_back({tokens.subspan(static_cast<size_t>(sequence.num_computed),
+                                   static_cast<size_t>(num_rows[i])),
+                    sequence.num_computed, &sequence.page_table, last});
+  }
+  return rows;
+}
+
+// Draws the next token of a sequence whose tokens have all been computed, and hands it out.
+void Engine::Impl::advance(Sequence& sequence, std::span<float> logits) {
+  const Request& request = sequence.request;
+  if (sequence.num_generated() == 0) {
+    counts.prompt_tokens += static_cast<int64_t>(request.prompt.size());
+  }
+  TokenEvent event;
+  std::vector<float> raw;  // log-probabilities are the model's own, before biases and penalties
+  if (request.num_top_logprobs >= 0) raw.assign(logits.begin(), logits.end());
+  const int32_t token = sampler.draw(logits, request.sampling,
+                                     {sequence.tokens, request.prompt.size()});
+  const auto& stops = request.stop_tokens;
+  if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
+    end(sequence, FinishReason::kStop);
+    return;
+  }
+  event.token = token;
+  if (request.num_top_logprobs >= 0) {
+    TokenLogprobs logprobs = token_logprobs(raw, token, request.num_top_logprobs);
+    event.logprob = logprobs.logprob;
+    event.top_logprobs = std::move(logprobs.top);
+  }
+  sequence.tokens.push_back(token);
+  ++counts.generated_tokens;
+  if (sequence.num_generated() >= request.max_tokens) {
+    event.finish = FinishReason::kLength;
+    sequence.ended = true;
+  }
+  sequence.sink(event);
+}
+
+void Engine::Impl::end(Sequence& sequence, FinishReason reason) {
+  if (sequence.ended) return;
+  sequence.ended = true;
+  TokenEvent event;
+  event.finish = reason;
+  sequence.sink(event);
+}
+
+void Engine::Impl::drop_ended() {
+  for (Sequence& sequence : running) {
+    if (sequence.ended) pool.release(sequence.page_table);
+  }
+  const auto has_ended = [](const Sequence& sequence) { return sequence.ended; };
+  std::erase_if(running, has_ended);
+  std::erase_if(waiting, has_ended);
+}
+
+void Engine::Impl::publish() {
+  counts.running = static_cast<int>(running.size());
+  counts.waiting = static_cast<int>(waiting.size());
+  counts.kv_tokens_total = pool.num_pages() * kernels::kPageTokens;
+  counts.kv_tokens_used = (pool.num_pages() - pool.num_free()) * kernels::kPageTokens;
+  const std::lock_guard lock(mutex);
+  published = counts;
+}
+
+// ---- called from any thread ----
+
+Engine::Engine(std::unique_ptr<Impl> impl, const EngineConfig& config)
+    : impl_(std::move(impl)), config_(config) {
+  impl_->publish();
+  impl_->thread = std::thread([state = impl_.get()] { state->loop(); });
+}
+
+Engine::~Engine() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->stopping = true;
+  }
+  impl_->wake.notify_one();
+  impl_->thread.join();
+}
+
+Result<std::unique_ptr<Engine>> Engine::create(const Device& device, const Model& model,
+                                               const EngineConfig& config) {
+  const int64_t trained = model.config().max_position_embeddings;
+  if (config.context_tokens < 2 || config.context_tokens > trained) {
+    return fail(ErrorCode::kWillNotFit,
+                "a context of {} tokens, but the model was made for 2 to {}; lower --ctx",
+                config.context_tokens, trained);
+  }
+  if (config.sequences_max < 1 || config.chunk_tokens < config.sequences_max) {
+    return fail(ErrorCode::kUsage,
+                "{} sequences and chunks of {} tokens: at least 1, and a chunk has a token for each",
+                config.sequences_max, config.chunk_tokens);
+  }
+  if (cache_tokens(config) < config.context_tokens) {
+    return fail(ErrorCode::kWillNotFit, "a KV cache of {} tokens cannot hold one context of {}",
+                cache_tokens(config), config.context_tokens);
+  }
+  if (config.kv_dtype != DType::kF32 && config.kv_dtype != DType::kF16) {
+    return fail(ErrorCode::kUsage, "the KV cache can be f32 or f16, not {}",
+                dtype_info(config.kv_dtype).name);
+  }
+  auto impl = std::make_unique<Impl>(device, model, config);
+  return std::unique_ptr<Engine>(new Engine(std::move(impl), config));
+}
+
+Result<Engine::RequestId> Engine::submit(Request request, TokenSink sink) {
+  const auto num_prompt = static_cast<int64_t>(request.prompt.size());
+  if (num_prompt == 0) return fail(ErrorCode::kUsage, "the prompt is empty");
+  for (const int32_t token : request.prompt) {
+    if (token < 0 || token >= impl_->vocab_size) {
+      return fail(ErrorCode::kUsage, "token id {} is not in the vocabulary of {}", token,
+                  impl_->vocab_size);
+    }
+  }
+  const int64_t room = config_.context_tokens - num_prompt;
+  if (room < 1 || request.max_tokens > room) {
+    return fail(ErrorCode::kWillNotFit,
+                "the context holds {} tokens, but {} were requested ({} in the prompt, {} to "
+                "generate); shorten the prompt or raise --ctx",
+                config_.context_tokens, num_prompt + std::max(request.max_tokens, 1), num_prompt,
+                std::max(request.max_tokens, 1));
+  }
+  if (request.max_tokens <= 0) request.max_tokens = static_cast<int>(room);
+  Sequence sequence;
+  sequence.tokens = request.prompt;
+  sequence.request = std::move(request);
+  sequence.sink = std::move(sink);
+  const std::lock_guard lock(impl_->mutex);
+  const int num_waiting = impl_->published.waiting + static_cast<int>(impl_->submitted.size());
+  if (num_waiting >= config_.waiting_max) {
+    return fail(ErrorCode::kFailed, "{} requests wait already, which is the limit; try again later",
+                num_waiting);
+  }
+  sequence.id = impl_->next_id++;
+  const RequestId id = sequence.id;
+  impl_->submitted.push_back(std::move(sequence));
+  impl_->wake.notify_one();
+  return id;
+}
+
+void Engine::cancel(RequestId id) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->cancelled.insert(id);
+  impl_->wake.notify_one();
+}
+
+EngineStats Engine::stats() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->published;
+}
+
+Result<Engine::Generated> Engine::generate(Request request) {
+  std::mutex mutex;
+  std::condition_variable done;
+  bool finished = false;
+  Generated generated;
+  const bool wants_logprobs = request.num_top_logprobs >= 0;
+  MK_TRY(submit(std::move(request), [&](const TokenEvent& event) {
+    const std::lock_guard lock(mutex);
+    if (event.token) {
+      generated.tokens.push_back(*event.token);
+      if (wants_logprobs) generated.logprobs.push_back(event.logprob);
+    }
+    if (event.finish) {
+      generated.finish = *event.finish;
+      generated.error = event.error;
+      finished = true;
+      done.notify_one();
+    }
+  }));
+  std::unique_lock lock(mutex);
+  done.wait(lock, [&] { return finished; });
+  return generated;
+}
+
+}  // namespace minke

@@ -1,0 +1,88 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "minke/base/result.h"
+#include "minke/dtype/dtype.h"
+#include "minke/engine/request.h"
+
+namespace minke {
+
+class Device;
+class Model;
+
+/// Limits of an engine. Every queue and batch is bounded.
+struct EngineConfig {
+  int context_tokens = 4096;    ///< most tokens of one sequence, prompt and answer together
+  int64_t kv_tokens = 0;        ///< tokens that the cache holds for all sequences; 0: sequences_max
+                                ///< contexts, but at most 4 (pages are touched only when used)
+  int sequences_max = 16;       ///< sequences decoded together
+  int chunk_tokens = 512;       ///< most tokens in one forward (prompts are read in such chunks)
+  int waiting_max = 1024;       ///< requests that may wait; more are refused
+  DType kv_dtype = DType::kF16; ///< f32 or f16
+};
+
+/// What an engine did so far, for /health, metrics and tests. Counters only rise.
+struct EngineStats {
+  int64_t prompt_tokens = 0;
+  int64_t generated_tokens = 0;
+  int64_t steps = 0;
+  int running = 0;
+  int waiting = 0;
+  int64_t kv_tokens_used = 0;
+  int64_t kv_tokens_total = 0;
+};
+
+/// Generates for many requests at once: continuous batching over a paged KV cache on one thread that
+/// owns model and cache. A step is: schedule, run, postprocess.
+///
+/// Life of a request: 1. submit() checks it and queues it; 2. the scheduler admits it when a slot and
+/// pages are free and reads its prompt in chunks, beside the others' tokens; 3. each step draws one
+/// token and hands it to the sink; 4. a stop token, the length, cancel() or the destructor ends it,
+/// the sink gets the event with `finish`, its pages are free again.
+///
+/// submit(), cancel() and stats() may be called from any thread, also from a sink.
+class Engine {
+ public:
+  /// `device` and `model` must outlive the engine. Fails with kWillNotFit or kUsage when the config
+  /// cannot work with the model, e.g. a context longer than the model's.
+  static Result<std::unique_ptr<Engine>> create(const Device& device, const Model& model,
+                                                const EngineConfig& config);
+  /// Cancels what still runs and joins the thread.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  using RequestId = uint64_t;
+
+  /// Queues a request. Errors, before anything runs: kUsage for an empty prompt or ids out of range;
+  /// kWillNotFit when prompt + max_tokens exceed the context, with both numbers; kFailed when too
+  /// many requests wait.
+  Result<RequestId> submit(Request request, TokenSink sink);
+
+  /// Ends a request at the next step (between two chunks of a long prompt, too). Its sink gets
+  /// kCancelled unless it has ended already; an unknown id is ignored.
+  void cancel(RequestId id);
+
+  EngineStats stats() const;
+  const EngineConfig& config() const { return config_; }
+
+  /// The whole of a finished generation.
+  struct Generated {
+    std::vector<int32_t> tokens;
+    std::vector<float> logprobs;  ///< one a token, if the request asked for them
+    FinishReason finish = FinishReason::kStop;
+    std::string error;
+  };
+  /// submit() and wait for the end. Not to be called from a sink.
+  Result<Generated> generate(Request request);
+
+ private:
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl, const EngineConfig& config);
+  std::unique_ptr<Impl> impl_;
+  EngineConfig config_;
+};
+
+}  // namespace minke

@@ -1,0 +1,48 @@
+#include "minke/engine/model_runner.h"
+
+namespace minke {
+namespace {
+
+kernels::KvPages page_shape(const Model& model, DType kv_dtype) {
+  return {nullptr, kv_dtype, model.config().num_key_value_heads, model.config().head_dim};
+}
+
+}  // namespace
+
+ModelRunner::ModelRunner(const Device& device, const Model& model, DType kv_dtype,
+                         int64_t num_pages)
+    : device_(device),
+      model_(model),
+      kv_dtype_(kv_dtype),
+      layer_bytes_(page_shape(model, kv_dtype).page_bytes() * num_pages),
+      pages_(Tensor::zeros(DType::kI8, {layer_bytes_ * model.config().num_hidden_layers})) {}
+
+Tensor ModelRunner::run(const std::vector<Rows>& sequences) {
+  ForwardBatch batch;
+  batch.kv.data = pages_.view().data;
+  batch.kv.layer_bytes = layer_bytes_;
+  batch.kv.dtype = kv_dtype_;
+  for (const Rows& rows : sequences) {
+    const auto num_rows = static_cast<int64_t>(rows.tokens.size());
+    const auto row_begin = static_cast<int64_t>(batch.tokens.size());
+    MK_CHECK(num_rows > 0 &&
+                 rows.position + num_rows <=
+                     static_cast<int64_t>(rows.page_table->size()) * kernels::kPageTokens,
+             "model runner: {} rows from {} in {} pages", num_rows, rows.position,
+             rows.page_table->size());
+    batch.kv.segments.push_back({row_begin, num_rows, rows.position, rows.page_table->data()});
+    batch.tokens.insert(batch.tokens.end(), rows.tokens.begin(), rows.tokens.end());
+    for (int64_t i = 0; i < num_rows; ++i) {
+      batch.positions.push_back(static_cast<int32_t>(rows.position + i));
+    }
+    if (rows.wants_logits) {
+      batch.logit_rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+    }
+  }
+  // A step in which no prompt ends computes one row's logits for nothing, which is still cheaper
+  // than a second kind of forward.
+  if (batch.logit_rows.empty()) batch.logit_rows.push_back(0);
+  return model_.forward({device_}, batch);
+}
+
+}  // namespace minke

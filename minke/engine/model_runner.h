@@ -1,0 +1,35 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "minke/autograd/context.h"
+#include "minke/models/model.h"
+
+namespace minke {
+
+/// Owns the KV cache's memory and runs forwards over it.
+class ModelRunner {
+ public:
+  /// The pages' memory is asked for at once, but touched only as tokens are written.
+  ModelRunner(const Device& device, const Model& model, DType kv_dtype, int64_t num_pages);
+
+  /// Rows of one sequence in a forward.
+  struct Rows {
+    std::span<const int32_t> tokens;     ///< to compute
+    int64_t position = 0;                ///< of the first one
+    const std::vector<int32_t>* page_table = nullptr;  ///< pages for all tokens up to the last row
+    bool wants_logits = false;           ///< of the last row
+  };
+  /// Computes the rows and returns logits [rows that want them, vocab], in order.
+  Tensor run(const std::vector<Rows>& sequences);
+
+ private:
+  const Device& device_;
+  const Model& model_;
+  DType kv_dtype_;
+  int64_t layer_bytes_;
+  Tensor pages_;
+};
+
+}  // namespace minke

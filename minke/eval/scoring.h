@@ -1,0 +1,39 @@
+#pragma once
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "minke/base/result.h"
+#include "minke/models/model.h"
+#include "minke/tensor/device.h"
+#include "minke/tensor/tensor.h"
+
+namespace minke {
+
+/// Log-probabilities of given tokens under a model: the forward that serves, with a KV cache of one
+/// sequence, in chunks, so that the logits of a long window are never in memory at once. One
+/// thread.
+class Scorer {
+ public:
+  /// For windows of at most `context` tokens. `device` and `model` must outlive it. kv_dtype is f32
+  /// or f16. kWillNotFit when the model was made for fewer tokens.
+  static Result<Scorer> create(const Device& device, const Model& model, DType kv_dtype,
+                               int context);
+
+  /// ln p(ids[i] | ids[0..i-1]) for i = 1 .. ids.size()-1, in f32 precision. kUsage for more ids
+  /// than the context or ids outside the vocabulary.
+  Result<std::vector<double>> score(std::span<const int32_t> ids);
+
+ private:
+  Scorer(const Device& device, const Model& model, DType kv_dtype, int context);
+
+  const Device* device_;
+  const Model* model_;
+  int context_;
+  DType kv_dtype_;
+  int64_t layer_bytes_ = 0;
+  Tensor pages_;                     // of all layers
+  std::vector<int32_t> page_table_;  // the sequence has all pages, in order
+};
+
+}  // namespace minke

@@ -1,0 +1,33 @@
+#pragma once
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "minke/dtype/dtype.h"
+#include "minke/tensor/shape.h"
+
+namespace minke {
+
+/// One tensor in a file: row-major, outermost dimension first (a matrix is [out, in]); `bytes` has
+/// been checked to be exactly what dtype and shape need and lies in the file's map.
+struct WeightInfo {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  std::span<const std::byte> bytes;
+};
+
+/// Named tensors in a file, whatever its format. Owns the map that the bytes lie in.
+class WeightFile {
+ public:
+  virtual ~WeightFile() = default;
+  virtual const std::vector<WeightInfo>& weights() const = 0;
+  /// The tensor of that name, or nullptr.
+  virtual const WeightInfo* find(std::string_view name) const = 0;
+  /// Tells the system that these bytes of the file will not be read again (they have been packed).
+  virtual void drop(std::span<const std::byte> bytes) const = 0;
+};
+
+}  // namespace minke

@@ -1,0 +1,278 @@
+// Attention over pages, RMSNorm and SwiGLU. Included inside a namespace, after a simd_*.h.
+
+// e^x for x <= 88: n = round(x / ln 2), a degree-6 polynomial for the rest (|r| <= 0.35, 1-2 ulp),
+// and exactly 0 below -87, so that masked keys (-inf) weigh nothing.
+static inline Simd::F exp(Simd::F x) {
+  const Simd::F floor = Simd::set1(-87.0f);
+  const Simd::F bounded = Simd::max(x, floor);
+  const Simd::F n = Simd::round(Simd::mul(bounded, Simd::set1(1.44269504f)));
+  Simd::F r = Simd::fma(n, Simd::set1(-0.693145752f), bounded);
+  r = Simd::fma(n, Simd::set1(-1.42860677e-6f), r);
+  Simd::F p = Simd::set1(1.0f / 720.0f);
+  p = Simd::fma(p, r, Simd::set1(1.0f / 120.0f));
+  p = Simd::fma(p, r, Simd::set1(1.0f / 24.0f));
+  p = Simd::fma(p, r, Simd::set1(1.0f / 6.0f));
+  p = Simd::fma(p, r, Simd::set1(0.5f));
+  p = Simd::fma(p, r, Simd::set1(1.0f));
+  p = Simd::fma(p, r, Simd::set1(1.0f));
+  return Simd::keep_at_least(Simd::mul(p, Simd::exp2_whole(n)), x, floor);
+}
+
+// Sums the lanes in a fixed tree.
+static inline float sum_of(Simd::F x) {
+  float lanes[Simd::kLanes];
+  Simd::store(lanes, x);
+  for (int width = Simd::kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+template <bool kHalf>
+static inline Simd::F load_kv(const std::byte* data, int64_t index) {
+  if constexpr (kHalf) return Simd::load_f16(reinterpret_cast<const uint16_t*>(data) + index);
+  return Simd::load(reinterpret_cast<const float*>(data) + index);
+}
+
+// A column is one query (a row of one head); a tile of them shares every key and value it reads.
+template <int kCols>
+struct AttentionTile {
+  const float* q[kCols];   // [head_dim]
+  float* out[kCols];       // [head_dim]
+  int64_t num_keys[kCols];  // keys that the query sees: its position + 1
+};
+
+// scores[c][t] = scale * q_c . k_t for the page's 64 keys, -inf from num_keys on.
+template <int kCols, bool kHalf>
+static void page_scores(const AttentionTile<kCols>& tile, const std::byte* keys, int64_t head_dim,
+                        int64_t first_key, float scale, float (&scores)[kCols][kPageTokens]) {
+  constexpr int kVecs = Simd::kAttentionVecs;
+  for (int t = 0; t < kPageTokens; t += kVecs * Simd::kLanes) {
+    Simd::F sum[kCols][kVecs];
+    for (auto& column : sum) {
+      for (Simd::F& value : column) value = Simd::zero();
+    }
+    for (int64_t d = 0; d < head_dim; ++d) {
+      Simd::F k[kVecs];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVecs; ++v) {
+        k[v] = load_kv<kHalf>(keys, d * kPageTokens + t + v * Simd::kLanes);
+      }
+#pragma GCC unroll 8
+      for (int c = 0; c < kCols; ++c) {
+        const Simd::F q = Simd::set1(tile.q[c][d]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVecs; ++v) sum[c][v] = Simd::fma(q, k[v], sum[c][v]);
+      }
+    }
+    for (int c = 0; c < kCols; ++c) {
+      for (int v = 0; v < kVecs; ++v) {
+        const int64_t seen = tile.num_keys[c] - first_key - t - v * Simd::kLanes;
+        Simd::F scaled = Simd::mul(sum[c][v], Simd::set1(scale));
+        if (seen < Simd::kLanes) scaled = Simd::first_lanes(scaled, seen > 0 ? seen : 0);
+        Simd::store(&scores[c][t + v * Simd::kLanes], scaled);
+      }
+    }
+  }
+}
+
+// Turns one column's scores into weights e^(s - max), updating the running maximum and sum; returns
+// the factor by which what was summed so far must shrink (online softmax; Milakov and Gimelshein 2018).
+static inline float page_softmax(float (&scores)[kPageTokens], float& running_max,
+                                 float& running_sum) {
+  constexpr int kVecs = kPageTokens / Simd::kLanes;
+  Simd::F largest = Simd::load(scores);
+  for (int v = 1; v < kVecs; ++v) {
+    largest = Simd::max(largest, Simd::load(scores + v * Simd::kLanes));
+  }
+  const float before = running_max;
+  const float page_max = Simd::max_of(largest);
+  running_max = page_max > before ? page_max : before;
+  Simd::F sum = Simd::zero();
+  for (int v = 0; v < kVecs; ++v) {
+    const Simd::F weight =
+        exp(Simd::sub(Simd::load(scores + v * Simd::kLanes), Simd::set1(running_max)));
+    Simd::store(scores + v * Simd::kLanes, weight);
+    sum = Simd::add(sum, weight);
+  }
+  float shrink[Simd::kLanes];
+  Simd::store(shrink, exp(Simd::sub(Simd::set1(before), Simd::set1(running_max))));
+  running_sum = running_sum * shrink[0] + sum_of(sum);
+  return shrink[0];
+}
+
+// out_c = out_c * shrink_c + sum over t of weights[c][t] * v_t, t in order.
+template <int kCols, int kVecs, bool kHalf>
+static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* values, int64_t d,
+                          int64_t head_dim, int64_t num_tokens, const float (&shrink)[kCols],
+                          const float (&weights)[kCols][kPageTokens]) {
+  Simd::F sum[kCols][kVecs];
+  for (int c = 0; c < kCols; ++c) {
+    for (int v = 0; v < kVecs; ++v) {
+      sum[c][v] = Simd::mul(Simd::load(tile.out[c] + d + v * Simd::kLanes),
+                            Simd::set1(shrink[c]));
+    }
+  }
+  for (int64_t t = 0; t < num_tokens; ++t) {
+    Simd::F value[kVecs];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) {
+      value[v] = load_kv<kHalf>(values, t * head_dim + d + v * Simd::kLanes);
+    }
+#pragma GCC unroll 8
+    for (int c = 0; c < kCols; ++c) {
+      const Simd::F weight = Simd::set1(weights[c][t]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVecs; ++v) sum[c][v] = Simd::fma(weight, value[v], sum[c][v]);
+    }
+  }
+  for (int c = 0; c < kCols; ++c) {
+    for (int v = 0; v < kVecs; ++v) Simd::store(tile.out[c] + d + v * Simd::kLanes, sum[c][v]);
+  }
+}
+
+template <int kCols, bool kHalf>
+static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task) {
+  constexpr int kVecs = Simd::kAttentionVecs;
+  const int64_t head_dim = task.pages.head_dim;
+  const int64_t head_bytes = head_dim * kPageTokens * (kHalf ? 2 : 4);
+  float running_max[kCols], running_sum[kCols];
+  int64_t num_keys = 0;
+  for (int c = 0; c < kCols; ++c) {
+    running_max[c] = -__builtin_inff();
+    running_sum[c] = 0.0f;
+    if (tile.num_keys[c] > num_keys) num_keys = tile.num_keys[c];
+    for (int64_t d = 0; d < head_dim; ++d) tile.out[c][d] = 0.0f;
+  }
+  for (int64_t first_key = 0; first_key < num_keys; first_key += kPageTokens) {
+    const int64_t page = task.segment.page_table[first_key / kPageTokens];
+    const std::byte* keys =
+        task.pages.data + page * task.pages.page_bytes() + task.kv_head * head_bytes;
+    const std::byte* values = keys + task.pages.part_bytes();
+    float weights[kCols][kPageTokens];
+    float shrink[kCols];
+    page_scores<kCols, kHalf>(tile, keys, head_dim, first_key, static_cast<float>(task.scale),
+                              weights);
+    for (int c = 0; c < kCols; ++c) {
+      shrink[c] = page_softmax(weights[c], running_max[c], running_sum[c]);
+    }
+    const int64_t left = num_keys - first_key;
+    const int64_t num_tokens = left < kPageTokens ? left : kPageTokens;
+    int64_t d = 0;
+    for (; d + kVecs * Simd::kLanes <= head_dim; d += kVecs * Simd::kLanes) {
+      add_values_at<kCols, kVecs, kHalf>(tile, values, d, head_dim, num_tokens, shrink, weights);
+    }
+    for (; d < head_dim; d += Simd::kLanes) {
+      add_values_at<kCols, 1, kHalf>(tile, values, d, head_dim, num_tokens, shrink, weights);
+    }
+  }
+  for (int c = 0; c < kCols; ++c) {
+    const Simd::F inverse = Simd::set1(1.0f / running_sum[c]);
+    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+      Simd::store(tile.out[c] + d, Simd::mul(Simd::load(tile.out[c] + d), inverse));
+    }
+  }
+}
+
+// Takes the columns of the task from `column` on in tiles of kCols, the rest in smaller ones.
+template <int kCols, bool kHalf>
+static void attend_columns(const AttentionTask& task, int64_t column) {
+  const int64_t group = task.num_heads / task.pages.num_kv_heads;
+  const int64_t head_dim = task.pages.head_dim;
+  const int64_t num_columns = (task.row_end - task.row_begin) * group;
+  for (; column + kCols <= num_columns; column += kCols) {
+    AttentionTile<kCols> tile;
+    for (int c = 0; c < kCols; ++c) {
+      const int64_t row = task.row_begin + (column + c) / group;
+      const int64_t head = task.kv_head * group + (column + c) % group;
+      tile.q[c] = task.q.row<float>(task.segment.row_begin + row) + head * head_dim;
+      tile.out[c] = task.out.row<float>(task.segment.row_begin + row) + head * head_dim;
+      tile.num_keys[c] = task.segment.position + row + 1;
+    }
+    attend<kCols, kHalf>(tile, task);
+  }
+  if constexpr (kCols > 1) {
+    if (column < num_columns) attend_columns<kCols - 1, kHalf>(task, column);
+  }
+}
+
+void attention(const AttentionTask& task) {
+  if (task.pages.dtype == DType::kF16) {
+    attend_columns<Simd::kAttentionCols, true>(task, 0);
+  } else {
+    attend_columns<Simd::kAttentionCols, false>(task, 0);
+  }
+}
+
+template <class T>
+static void scatter_kv(const T* k, const T* v, std::byte* keys, std::byte* values,
+                       int64_t head_dim, int64_t token) {
+  T* key = reinterpret_cast<T*>(keys) + token;
+  T* value = reinterpret_cast<T*>(values) + token * head_dim;
+  for (int64_t d = 0; d < head_dim; ++d) {
+    key[d * kPageTokens] = k[d];
+    value[d] = v[d];
+  }
+}
+
+void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,
+              const KvPages& pages, int64_t kv_head) {
+  constexpr int kHeadDimMax = 1024;  // kernels/attention.cpp sends larger heads to ref
+  const int64_t head_dim = pages.head_dim;
+  const int64_t head_bytes = head_dim * kPageTokens * pages.element_bytes();
+  for (int64_t i = 0; i < segment.num_rows; ++i) {
+    const int64_t position = segment.position + i;
+    const int64_t page = segment.page_table[position / kPageTokens];
+    std::byte* keys = pages.data + page * pages.page_bytes() + kv_head * head_bytes;
+    std::byte* values = keys + pages.part_bytes();
+    const float* k_row = k.row<float>(segment.row_begin + i) + kv_head * head_dim;
+    const float* v_row = v.row<float>(segment.row_begin + i) + kv_head * head_dim;
+    if (pages.dtype != DType::kF16) {
+      scatter_kv(k_row, v_row, keys, values, head_dim, position % kPageTokens);
+      continue;
+    }
+    uint16_t k_half[kHeadDimMax], v_half[kHeadDimMax];
+    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+      Simd::store_f16(k_half + d, Simd::load(k_row + d));
+      Simd::store_f16(v_half + d, Simd::load(v_row + d));
+    }
+    scatter_kv(k_half, v_half, keys, values, head_dim, position % kPageTokens);
+  }
+}
+
+// cols must be a multiple of kLanes.
+void rms_norm(const ConstView& x, const ConstView& w, double eps, const View& y, int64_t row_begin,
+              int64_t row_end) {
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const float* in = x.row<float>(row);
+    float* out = y.row<float>(row);
+    Simd::F squares = Simd::zero();
+    for (int64_t i = 0; i < x.cols; i += Simd::kLanes) {
+      const Simd::F value = Simd::load(in + i);
+      squares = Simd::fma(value, value, squares);
+    }
+    const float mean = sum_of(squares) / static_cast<float>(x.cols);
+    const Simd::F factor =
+        Simd::set1(1.0f / __builtin_sqrtf(mean + static_cast<float>(eps)));
+    for (int64_t i = 0; i < x.cols; i += Simd::kLanes) {
+      const Simd::F normed = Simd::mul(Simd::load(in + i), factor);
+      Simd::store(out + i, Simd::mul(normed, Simd::load(w.row<float>(0) + i)));
+    }
+  }
+}
+
+// cols must be a multiple of kLanes.
+void swiglu(const ConstView& gate_up, const View& y, int64_t row_begin, int64_t row_end) {
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const float* gate = gate_up.row<float>(row);
+    const float* up = gate + y.cols;
+    float* out = y.row<float>(row);
+    for (int64_t i = 0; i < y.cols; i += Simd::kLanes) {
+      const Simd::F g = Simd::load(gate + i);
+      const Simd::F bounded = Simd::max(Simd::sub(Simd::zero(), g), Simd::set1(-88.0f));
+      const Simd::F denominator =
+          Simd::add(Simd::set1(1.0f), exp(Simd::min(bounded, Simd::set1(88.0f))));
+      Simd::store(out + i, Simd::mul(Simd::div(g, denominator), Simd::load(up + i)));
+    }
+  }
+}

@@ -1,0 +1,13 @@
+#include "minke/kernels/cpu/cpu.h"
+
+#ifdef __AVX2__
+#include <immintrin.h>
+
+namespace minke::kernels::avx2 {
+#include "minke/kernels/cpu/simd_avx2.h"
+
+#include "minke/kernels/cpu/matmul_impl.h"
+
+#include "minke/kernels/cpu/attention_impl.h"
+}  // namespace minke::kernels::avx2
+#endif

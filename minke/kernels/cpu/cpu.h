@@ -1,0 +1,38 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "minke/kernels/panel.h"
+#include "minke/tensor/view.h"
+
+// The vector kernels, one namespace an instruction set, all made from the same algorithms
+// (*_impl.h) over that set's vectors (simd_*.h). Each works on a range of its outputs, without threads.
+
+// scratch: kernels/matmul.cpp gives every thread matmul_scratch_bytes(cols).
+#define MK_DECLARE_CPU_KERNELS(isa)                                                              \
+  namespace isa {                                                                                \
+  void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,       \
+              int64_t panel_end, std::byte* scratch);                                            \
+  void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin,                 \
+                     int64_t row_end);                                                           \
+  void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,   \
+                   int64_t panel_end, std::byte* scratch);                                       \
+  void attention(const AttentionTask& task);                                                     \
+  void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,         \
+                const KvPages& pages, int64_t kv_head);                                          \
+  void rms_norm(const ConstView& x, const ConstView& w, double eps, const View& y,               \
+                int64_t row_begin, int64_t row_end);                                             \
+  void swiglu(const ConstView& gate_up, const View& y, int64_t row_begin, int64_t row_end);      \
+  }
+
+namespace minke::kernels {
+
+/// Scratch that matmul and matmul_int8 need: two panels expanded to f32.
+inline constexpr int64_t matmul_scratch_bytes(int64_t cols) {
+  return 2 * kPanelRows * 4 * ((cols + 63) / 64 * 64);
+}
+
+MK_DECLARE_CPU_KERNELS(avx2)
+MK_DECLARE_CPU_KERNELS(avx512_vnni)
+
+}  // namespace minke::kernels

@@ -1,0 +1,109 @@
+#include <cmath>
+
+#include "minke/kernels/cpu/cpu.h"
+#include "minke/kernels/implementations.h"
+#include "minke/kernels/pointwise.h"
+#include "minke/kernels/row_math.h"
+#include "minke/tensor/tensor.h"
+
+namespace minke::kernels {
+namespace {
+
+// r = 1 / sqrt(mean(x^2) + eps), the squares summed by lane_sum().
+template <class T>
+T inverse_rms(const T* x, int64_t cols, double eps) {
+  const T mean = dot(x, x, cols) / static_cast<T>(cols);
+  return T{1} / std::sqrt(mean + static_cast<T>(eps));
+}
+
+template <class T>
+void norm_row(const T* x, const T* w, int64_t cols, double eps, T* y) {
+  const T r = inverse_rms(x, cols, eps);
+  for (int64_t i = 0; i < cols; ++i) y[i] = x[i] * r * w[i];
+}
+
+using RmsNormFn = void(const ConstView&, const ConstView&, double, const View&, int64_t, int64_t);
+
+void rms_norm_ref(const ConstView& x, const ConstView& w, double eps, const View& y, int64_t begin,
+                  int64_t end) {
+  with_float_type("rms_norm", x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t row = begin; row < end; ++row) {
+      norm_row<T>(x.row<T>(row), w.row<T>(0), x.cols, eps, y.row<T>(row));
+    }
+  });
+}
+
+#if defined(__x86_64__)
+constexpr std::array<Implementation<RmsNormFn>, 3> kRmsNorm = {{
+    {CpuLevel::kAvx512Vnni, avx512_vnni::rms_norm},
+    {CpuLevel::kAvx2, avx2::rms_norm},
+    {CpuLevel::kRef, rms_norm_ref},
+}};
+#else
+constexpr std::array<Implementation<RmsNormFn>, 1> kRmsNorm = {{{CpuLevel::kRef, rms_norm_ref}}};
+#endif
+
+//   dx = r (w dy - x r^2 mean(w dy x))
+template <class T>
+void norm_grad_row(const T* x, const T* w, const T* dy, int64_t cols, T r, T* __restrict dx) {
+  const T sum = lane_sum<T>(cols, [&](int64_t i) { return w[i] * dy[i] * x[i]; });
+  const T factor = r * r * (sum / static_cast<T>(cols));
+  for (int64_t i = 0; i < cols; ++i) dx[i] = r * (w[i] * dy[i] - x[i] * factor);
+}
+
+// Columns [begin, end) of dw = sum over rows of dy x r, rows in order.
+template <class T>
+void norm_weight_grad(const ConstView& x, const ConstView& dy, const T* inverse, int64_t begin,
+                      int64_t end, T* __restrict dw) {
+  for (int64_t c = begin; c < end; ++c) dw[c] = 0;
+  for (int64_t row = 0; row < x.rows; ++row) {
+    const T* x_row = x.row<T>(row);
+    const T* dy_row = dy.row<T>(row);
+    const T r = inverse[row];
+    for (int64_t c = begin; c < end; ++c) dw[c] += dy_row[c] * (x_row[c] * r);
+  }
+}
+
+}  // namespace
+
+void rms_norm(const Device& device, const ConstView& x, const ConstView& w, double eps,
+              const View& y) {
+  MK_CHECK(x.rows == y.rows && x.cols == y.cols && w.cols == x.cols && w.dtype == x.dtype &&
+               y.dtype == x.dtype,
+           "rms_norm: x [{}, {}], w [{}], y [{}, {}]", x.rows, x.cols, w.cols, y.rows, y.cols);
+  const bool vectors = x.dtype == DType::kF32 && x.cols % 16 == 0;
+  RmsNormFn* const run = choose(kRmsNorm, vectors ? device.level() : CpuLevel::kRef);
+  device.pool().parallel_for(x.rows, row_grain(x.cols), [&](int64_t begin, int64_t end, int) {
+    run(x, w, eps, y, begin, end);
+  });
+}
+
+void rms_norm_grad(const Device& device, const ConstView& x, const ConstView& w, double eps,
+                   const ConstView& dy, const View& dx, const View& dw) {
+  MK_CHECK(dy.rows == x.rows && dy.cols == x.cols && dx.rows == x.rows && dx.cols == x.cols &&
+               w.cols == x.cols && dw.cols == x.cols,
+           "rms_norm_grad: x [{}, {}], w [{}], dy [{}, {}], dx [{}, {}], dw [{}]", x.rows, x.cols,
+           w.cols, dy.rows, dy.cols, dx.rows, dx.cols, dw.cols);
+  MK_CHECK(w.dtype == x.dtype && dy.dtype == x.dtype && dx.dtype == x.dtype && dw.dtype == x.dtype,
+           "rms_norm_grad: dtypes differ from x's {}", dtype_info(x.dtype).name);
+  const Tensor inverse = Tensor::empty(device.arena(), x.dtype, {x.rows});  // 1 / rms of each row
+  with_float_type("rms_norm_grad", x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    T* r = inverse.data<T>();
+    const auto rows_body = [&](int64_t begin, int64_t end, int) {
+      for (int64_t row = begin; row < end; ++row) {
+        r[row] = inverse_rms(x.row<T>(row), x.cols, eps);
+        norm_grad_row<T>(x.row<T>(row), w.row<T>(0), dy.row<T>(row), x.cols, r[row],
+                         dx.row<T>(row));
+      }
+    };
+    device.pool().parallel_for(x.rows, row_grain(x.cols), rows_body);
+    const auto columns_body = [&](int64_t begin, int64_t end, int) {
+      norm_weight_grad<T>(x, dy, r, begin, end, dw.row<T>(0));
+    };
+    device.pool().parallel_for(x.cols, 64, columns_body);
+  });
+}
+
+}  // namespace minke::kernels

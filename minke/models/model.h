@@ -1,0 +1,78 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "minke/format/gguf.h"
+#include "minke/nn/attention.h"
+#include "minke/nn/parameter.h"
+#include "minke/nn/precision.h"
+
+namespace minke {
+
+/// The shape of a decoder. Field names are those of Hugging Face's config.json.
+struct ModelConfig {
+  std::string architecture;  ///< a row of models/registry.cpp, e.g. "llama"
+  int64_t num_hidden_layers = 0;
+  int64_t hidden_size = 0;
+  int64_t intermediate_size = 0;
+  int64_t num_attention_heads = 0;
+  int64_t num_key_value_heads = 0;
+  int64_t head_dim = 0;
+  int64_t vocab_size = 0;
+  int64_t max_position_embeddings = 0;
+  double rope_theta = 10000.0;
+  double rms_norm_eps = 1e-5;
+  bool tie_word_embeddings = false;
+  kernels::RopeStyle rope_style = kernels::RopeStyle::kInterleaved;
+
+  /// Bytes that a token takes in the KV cache.
+  int64_t kv_token_bytes(DType kv_dtype) const {
+    return 2 * num_hidden_layers * num_key_value_heads * head_dim * dtype_info(kv_dtype).block_bytes;
+  }
+};
+
+/// The tokens of one forward: rows of one or more sequences.
+struct ForwardBatch {
+  std::vector<int32_t> tokens;      ///< [n]
+  std::vector<int32_t> positions;   ///< [n] of each token in its sequence
+  std::vector<int32_t> logit_rows;  ///< rows whose logits are wanted; empty: all
+  KvView kv;                        ///< cache and segments; none in training
+  int64_t seq_len = 0;              ///< without a cache: rows of each sequence, n / seq_len of them
+};
+
+/// A decoder with its weights: one forward for training and serving.
+class Model {
+ public:
+  virtual ~Model() = default;
+  /// logits [logit rows, vocab_size] in f32. With a tape, records for the gradients of the trainable
+  /// parameters (no cache, all rows).
+  virtual Tensor forward(const Context& context, const ForwardBatch& batch) const = 0;
+
+  const ModelConfig& config() const { return config_; }
+  ParameterStore& parameters() { return store_; }
+  const ParameterStore& parameters() const { return store_; }
+
+ protected:
+  explicit Model(ModelConfig config) : config_(std::move(config)) {}
+  ModelConfig config_;
+  ParameterStore store_;
+};
+
+struct LoadOptions {
+  Precision precision = Precision::kInt8;
+  int64_t context_tokens = 0;  ///< positions to prepare; 0: all that the model was made for
+};
+
+/// Reads the shape of a GGUF model: kUsage for an architecture that minke does not have (named, with
+/// the list of those it has), kCorrupt for missing or impossible values.
+Result<ModelConfig> config_from_gguf(const GgufFile& file);
+
+/// Makes the model of `config` with weights from `file` (GGUF names). The weights are packed into memory of
+/// their own; the file's pages are dropped as that happens. The device must outlive the model.
+Result<std::unique_ptr<Model>> load_model(const Device& device, const WeightFile& file,
+                                          const ModelConfig& config, const LoadOptions& options);
+
+}  // namespace minke

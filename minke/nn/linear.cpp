@@ -1,0 +1,59 @@
+#include "minke/nn/linear.h"
+
+#include "minke/kernels/matmul.h"
+
+namespace minke {
+namespace {
+
+// x as int8, in buffers of the context's arena.
+struct Int8Rows {
+  Tensor q, scale, scale_sum;
+  kernels::Int8View view;
+};
+
+Int8Rows quantized(const Context& context, const Tensor& x) {
+  const int64_t rows = x.size(0), cols = x.size(1), num_blocks = cols / kernels::kBlockCols;
+  Int8Rows made{context.empty(DType::kI8, {rows, cols}),
+                context.empty(DType::kF32, {rows, num_blocks}),
+                context.empty(DType::kF32, {rows, num_blocks}),
+                {}};
+  made.view = {made.q.data<int8_t>(), made.scale.data<float>(), made.scale_sum.data<float>(), rows,
+               cols};
+  kernels::quantize_int8(context.device, x.view(), made.view);
+  return made;
+}
+
+}  // namespace
+
+Linear::Linear(std::vector<const Parameter*> parts, Precision precision)
+    : parts_(std::move(parts)), precision_(precision) {
+  MK_CHECK(!parts_.empty(), "linear: no weights");
+  for (const Parameter* part : parts_) {
+    MK_CHECK(part->cols == cols(), "linear: parts of {} and {} inputs", part->cols, cols());
+    rows_ += part->rows;
+  }
+}
+
+Tensor Linear::forward(const Context& context, const Tensor& x) const {
+  if (precision_ == Precision::kF32 && parts_.size() == 1) {
+    return ops::linear(context, x, parts_.front()->weight(context));
+  }
+  MK_CHECK(!context.records(x), "linear: no gradient for int8 products or mixed formats");
+  const Tensor y = context.empty(DType::kF32, {x.size(0), rows_});
+  Int8Rows int8;
+  int64_t row = 0;
+  for (const Parameter* part : parts_) {
+    const kernels::PackedView w = part->weight({context.device}).view();
+    const View out = y.columns(row, row + part->rows).view();
+    row += part->rows;
+    if (precision_ == Precision::kInt8 && is_block_quantized(part->dtype)) {
+      if (!int8.q.defined()) int8 = quantized(context, x);
+      kernels::matmul_int8(context.device, int8.view, w, out);
+    } else {
+      kernels::matmul(context.device, x.view(), w, out);
+    }
+  }
+  return y;
+}
+
+}  // namespace minke

@@ -1,0 +1,28 @@
+#pragma once
+#include <vector>
+
+#include "minke/nn/parameter.h"
+#include "minke/nn/precision.h"
+
+namespace minke {
+
+/// y = x W^T, W being the rows of one or more Parameters one after the other (several only when their
+/// formats differ). The arithmetic is a property of the Linear: kInt8 quantises x once and
+/// multiplies block-quantised parts in integers; other parts, and kF32, compute in f32.
+class Linear {
+ public:
+  Linear() = default;
+  Linear(std::vector<const Parameter*> parts, Precision precision);
+
+  /// x [n, cols] f32 -> [n, rows]. Under a tape there must be one part and kF32.
+  Tensor forward(const Context& context, const Tensor& x) const;
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return parts_.front()->cols; }
+
+ private:
+  std::vector<const Parameter*> parts_;
+  Precision precision_ = Precision::kF32;
+  int64_t rows_ = 0;
+};
+
+}  // namespace minke

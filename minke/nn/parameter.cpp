@@ -1,0 +1,101 @@
+#include "minke/nn/parameter.h"
+
+#include <algorithm>
+
+#include "minke/kernels/packed.h"
+
+namespace minke {
+
+Tensor Parameter::tensor(const Context& context) const {
+  return context.tape != nullptr && trainable() ? context.tape->watch(value) : value;
+}
+
+ops::Weight Parameter::weight(const Context& context) const {
+  return {tensor(context), dtype, rows, cols};
+}
+
+Parameter& ParameterStore::add(Parameter parameter) {
+  return parameters_.emplace_back(std::move(parameter));
+}
+
+int64_t ParameterStore::num_elements() const {
+  int64_t sum = 0;
+  for (const Parameter& parameter : parameters_) sum += parameter.num_elements();
+  return sum;
+}
+
+Result<const WeightInfo*> ParameterLoader::find(const std::string& name, const Shape& shape) {
+  const WeightInfo* info = file_.find(name);
+  if (info == nullptr) return fail(ErrorCode::kCorrupt, "the file has no tensor '{}'", name);
+  if (!(info->shape == shape)) {
+    return fail(ErrorCode::kCorrupt, "tensor '{}' has shape {} when it should be {}", name,
+                info->shape.text(), shape.text());
+  }
+  if (dtype_info(info->dtype).decode == nullptr) {
+    return fail(ErrorCode::kCorrupt, "tensor '{}' has format {}, which cannot hold weights", name,
+                dtype_info(info->dtype).name);
+  }
+  return info;
+}
+
+Result<const Parameter*> ParameterLoader::vector(const std::string& name, int64_t cols) {
+  MK_ASSIGN(const WeightInfo* info, find(name, {cols}));
+  Parameter parameter;
+  parameter.names = {name};
+  parameter.name_rows = {1};
+  parameter.cols = cols;
+  parameter.value = Tensor::zeros(DType::kF32, {cols});
+  const DTypeInfo& format = dtype_info(info->dtype);
+  if (cols % format.block_size != 0) {
+    return fail(ErrorCode::kCorrupt, "tensor '{}' has {} elements, no multiple of {}'s {}", name,
+                cols, format.name, format.block_size);
+  }
+  format.decode(info->bytes.data(), cols / format.block_size, parameter.value.data<float>());
+  return &store_.add(std::move(parameter));
+}
+
+Result<std::vector<const Parameter*>> ParameterLoader::matrices(const std::vector<Matrix>& wanted,
+                                                                int64_t cols) {
+  std::vector<const WeightInfo*> infos;
+  for (const Matrix& matrix : wanted) {
+    MK_ASSIGN(const WeightInfo* info, find(matrix.name, {matrix.rows, cols}));
+    if (!kernels::packable(info->dtype, cols)) {
+      return fail(ErrorCode::kCorrupt, "tensor '{}' is {} wide, no multiple of {}'s block of {}",
+                  matrix.name, cols, dtype_info(info->dtype).name,
+                  dtype_info(info->dtype).block_size);
+    }
+    infos.push_back(info);
+  }
+  std::vector<const Parameter*> made;
+  for (size_t first = 0; first < wanted.size();) {
+    size_t last = first + 1;
+    int64_t rows = wanted[first].rows;
+    while (last < wanted.size() && infos[last]->dtype == infos[first]->dtype &&
+           rows % kernels::kPanelRows == 0) {
+      rows += wanted[last++].rows;
+    }
+    Parameter parameter;
+    parameter.dtype = infos[first]->dtype;
+    parameter.rows = rows;
+    parameter.cols = cols;
+    const int64_t bytes = kernels::packed_bytes(parameter.dtype, rows, cols);
+    // Block formats are opaque bytes to tensors; the others keep their element type.
+    parameter.value = is_block_quantized(parameter.dtype)
+                          ? Tensor::zeros(DType::kI8, {bytes})
+                          : Tensor::zeros(parameter.dtype,
+                                          {bytes / dtype_info(parameter.dtype).block_bytes});
+    std::byte* to = parameter.value.view().data;
+    for (size_t i = first; i < last; ++i) {
+      parameter.names.push_back(wanted[i].name);
+      parameter.name_rows.push_back(wanted[i].rows);
+      kernels::pack(device_, infos[i]->bytes.data(), parameter.dtype, wanted[i].rows, cols, to);
+      to += kernels::packed_bytes(parameter.dtype, wanted[i].rows, cols);
+      file_.drop(infos[i]->bytes);
+    }
+    made.push_back(&store_.add(std::move(parameter)));
+    first = last;
+  }
+  return made;
+}
+
+}  // namespace minke

@@ -1,0 +1,75 @@
+#pragma once
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "minke/autograd/context.h"
+#include "minke/base/result.h"
+#include "minke/format/weight_file.h"
+#include "minke/ops/ops.h"
+
+namespace minke {
+
+/// Weights of the model. A matrix lies in the packed layout (kernels/packed.h); a vector (norm) is a plain
+/// [cols] tensor. Several matrices of a file may share one Parameter, their rows one after the other
+/// (Q, K and V; gate and up), because they read the same input.
+struct Parameter {
+  std::vector<std::string> names;  ///< of the tensors in files, in row order
+  std::vector<int64_t> name_rows;  ///< rows of each
+  Tensor value;                    ///< packed panels, or [cols]
+  DType dtype = DType::kF32;
+  int64_t rows = 0;  ///< 0 for a vector
+  int64_t cols = 0;
+
+  /// f32 (f64 in tests) can be trained; block-quantised and half formats are frozen.
+  bool trainable() const { return dtype == DType::kF32 || dtype == DType::kF64; }
+  /// The value as an op's input: watched when the context records and it can be trained.
+  Tensor tensor(const Context& context) const;
+  ops::Weight weight(const Context& context) const;
+  int64_t num_elements() const { return (rows > 0 ? rows : 1) * cols; }
+};
+
+/// Owns all parameters of a model; trainer, checkpoint and engine look at the same one. `version` rises
+/// with every change of the values, which voids what was computed from them (prefix caches).
+class ParameterStore {
+ public:
+  /// Parameters keep their address for the life of the store.
+  Parameter& add(Parameter parameter);
+  const std::deque<Parameter>& parameters() const { return parameters_; }
+  std::deque<Parameter>& parameters() { return parameters_; }
+  int64_t num_elements() const;
+  uint64_t version() const { return version_; }
+  void changed() { ++version_; }
+
+ private:
+  std::deque<Parameter> parameters_;
+  uint64_t version_ = 0;
+};
+
+/// Loads named tensors of a file into parameters, checking shapes and formats on the way.
+class ParameterLoader {
+ public:
+  ParameterLoader(const Device& device, const WeightFile& file, ParameterStore& store)
+      : device_(device), file_(file), store_(store) {}
+
+  /// A vector of `cols` elements, decoded to f32.
+  Result<const Parameter*> vector(const std::string& name, int64_t cols);
+
+  /// Matrices [rows, cols] of the same input, packed. Neighbours of one format share a Parameter, so the
+  /// result has one Parameter when all formats agree. Every rows must be a multiple of 16 unless
+  /// there is one matrix. The file's pages are dropped as they are packed.
+  struct Matrix {
+    std::string name;
+    int64_t rows = 0;
+  };
+  Result<std::vector<const Parameter*>> matrices(const std::vector<Matrix>& wanted, int64_t cols);
+
+ private:
+  Result<const WeightInfo*> find(const std::string& name, const Shape& shape);
+
+  const Device& device_;
+  const WeightFile& file_;
+  ParameterStore& store_;
+};
+
+}  // namespace minke

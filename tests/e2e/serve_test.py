@@ -1,0 +1,97 @@
+"""`minke serve` as an HTTP client sees it, with nothing but Python's standard library."""
+
+import json
+import threading
+import unittest
+
+from minke_process import MODEL, Server, minke_json
+
+QUESTION = [{"role": "user", "content": "Why is the sky blue?"}]
+
+
+class Serve(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server().__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def chat(self, **fields):
+        body = {"model": MODEL, "messages": QUESTION, "temperature": 0, "max_tokens": 16, **fields}
+        return self.server.request("/v1/chat/completions", body)
+
+    def test_a_chat_answers_like_minke_run(self):
+        status, answer = self.chat()
+        self.assertEqual(status, 200, answer)
+        run = minke_json("run", MODEL, QUESTION[0]["content"], "--temperature", "0",
+                         "--max-tokens", "16")
+        self.assertEqual(answer["choices"][0]["message"]["content"], run["text"])
+        self.assertEqual(answer["choices"][0]["finish_reason"], "length")
+        self.assertEqual(answer["usage"]["completion_tokens"], 16)
+        self.assertEqual(answer["usage"]["prompt_tokens"], 36)
+
+    def test_a_stream_says_the_same_in_pieces(self):
+        whole = self.chat()[1]["choices"][0]["message"]["content"]
+        events = self.server.events("/v1/chat/completions",
+                                    {"model": MODEL, "messages": QUESTION, "temperature": 0,
+                                     "max_tokens": 16, "stream": True})
+        self.assertEqual(events[-1], "[DONE]")
+        chunks = [json.loads(event) for event in events[:-1]]
+        pieces = [choice["delta"].get("content") or "" for chunk in chunks
+                  for choice in chunk["choices"]]
+        self.assertEqual("".join(pieces), whole)
+        self.assertGreater(len([piece for piece in pieces if piece]), 4)
+
+    def test_a_completion_continues_its_prompt(self):
+        body = {"model": MODEL, "prompt": "Once upon a time", "temperature": 0, "max_tokens": 8}
+        status, answer = self.server.request("/v1/completions", body)
+        self.assertEqual(status, 200, answer)
+        run = minke_json("run", MODEL, "Once upon a time", "--raw", "--temperature", "0",
+                         "--max-tokens", "8")
+        self.assertEqual(answer["choices"][0]["text"], run["text"])
+
+    def test_answers_do_not_depend_on_company(self):
+        alone = self.chat()[1]["choices"][0]["message"]["content"]
+        texts = []
+
+        def ask(content):
+            messages = [{"role": "user", "content": content}]
+            answer = self.chat(messages=messages)[1]
+            texts.append((content, answer["choices"][0]["message"]["content"]))
+
+        threads = [threading.Thread(target=ask, args=(content,)) for content in
+                   ["Tell me about whales.", QUESTION[0]["content"], "Count to ten.", "Hi!"]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(dict(texts)[QUESTION[0]["content"]], alone)
+
+    def test_models_health_and_page(self):
+        status, models = self.server.request("/v1/models")
+        self.assertEqual(status, 200)
+        self.assertIn(MODEL, [model["id"] for model in models["data"]])
+        self.assertEqual(self.server.request("/health")[0], 200)
+        status, page = self.server.request("/")
+        self.assertEqual(status, 200)
+        self.assertIn("/v1/chat/completions", page)
+
+    def test_bad_requests_get_an_error_document(self):
+        for body in (b"{not json", {"model": MODEL}, {"model": MODEL, "messages": "hi"},
+                     {"model": MODEL, "messages": QUESTION, "temperature": "hot"}):
+            status, answer = self.server.request("/v1/chat/completions", body)
+            self.assertIn(status, (400, 422), answer)
+            self.assertTrue(answer["error"]["message"])
+        self.assertEqual(self.server.request("/v1/nothing")[0], 404)
+
+    def test_a_prompt_longer_than_the_context_is_refused(self):
+        messages = [{"role": "user", "content": "word " * 20000}]
+        status, answer = self.chat(messages=messages)
+        self.assertEqual(status, 400, answer)
+        self.assertTrue(answer["error"]["message"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,238 @@
+// Goal: paged attention is softmax(scale q k^T) v for every level of instructions, and a row's bits
+// depend on nothing but its own sequence. Method: a plain softmax in f64 as oracle; the same
+// sequence alone, in a batch, in chunks, on scattered pages, with several threads.
+#include "minke/kernels/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "tests/kernels/matrices.h"
+
+namespace minke {
+namespace {
+
+using kernels::AttentionSegment;
+using kernels::kPageTokens;
+
+struct Heads {
+  int64_t num_heads, num_kv_heads, head_dim;
+};
+
+// The pages of one layer, handed out in a scattered order.
+class Pages {
+ public:
+  Pages(DType dtype, const Heads& heads, int64_t num_pages)
+      : memory_(num_pages *
+                kernels::KvPages{nullptr, dtype, heads.num_kv_heads, heads.head_dim}.page_bytes()),
+        view_{memory_.data(), dtype, heads.num_kv_heads, heads.head_dim},
+        order_(num_pages) {
+    std::iota(order_.begin(), order_.end(), 0);
+    std::reverse(order_.begin(), order_.end());
+  }
+  const kernels::KvPages& view() const { return view_; }
+  const int32_t* table(int64_t first_page) const { return order_.data() + first_page; }
+
+ private:
+  std::vector<std::byte> memory_;
+  kernels::KvPages view_;
+  std::vector<int32_t> order_;
+};
+
+struct Sequence {
+  Tensor q, k, v;  // [n, heads * head_dim]
+};
+Sequence random_sequence(Random& random, DType dtype, const Heads& heads, int64_t n) {
+  return {random_matrix(random, dtype, n, heads.num_heads * heads.head_dim, 2.0),
+          random_matrix(random, dtype, n, heads.num_kv_heads * heads.head_dim),
+          random_matrix(random, dtype, n, heads.num_kv_heads * heads.head_dim)};
+}
+
+constexpr double kScale = 0.3;
+
+double at(const Tensor& x, int64_t row, int64_t column) {
+  const int64_t i = row * x.size(1) + column;
+  return x.dtype() == DType::kF64 ? x.data<double>()[i] : x.data<float>()[i];
+}
+
+// One output element by the definition.
+double expected_output(const Sequence& s, const Heads& heads, int64_t row, int64_t column) {
+  const int64_t head = column / heads.head_dim;
+  const int64_t kv = head / (heads.num_heads / heads.num_kv_heads) * heads.head_dim;
+  double sum = 0.0, weighted = 0.0;
+  for (int64_t j = 0; j <= row; ++j) {
+    double score = 0.0;
+    for (int64_t d = 0; d < heads.head_dim; ++d) {
+      score += at(s.q, row, head * heads.head_dim + d) * at(s.k, j, kv + d);
+    }
+    sum += std::exp(kScale * score);
+    weighted += std::exp(kScale * score) * at(s.v, j, kv + column % heads.head_dim);
+  }
+  return weighted / sum;
+}
+
+// Runs rows [0, n) in chunks, over pages of its own.
+Tensor run_in_chunks(const Device& device, const Sequence& s, const Heads& heads, DType kv_dtype,
+                     int64_t chunk) {
+  const int64_t n = s.q.size(0);
+  const Pages pages(kv_dtype, heads, (n + kPageTokens - 1) / kPageTokens + 1);
+  const Tensor out = Tensor::zeros(s.q.dtype(), s.q.shape());
+  for (int64_t begin = 0; begin < n; begin += chunk) {
+    const int64_t end = std::min(begin + chunk, n);
+    const AttentionSegment segment{0, end - begin, begin, pages.table(0)};
+    kernels::write_kv(device, s.k.rows(begin, end).view(), s.v.rows(begin, end).view(), &segment, 1,
+                      pages.view());
+    kernels::attention(device, s.q.rows(begin, end).view(), &segment, 1, pages.view(),
+                       heads.num_heads, kScale, out.rows(begin, end).view());
+  }
+  return out;
+}
+
+class AttentionTest : public ::testing::TestWithParam<CpuLevel> {
+ protected:
+  void SetUp() override {
+    if (!cpu_level_supported(GetParam())) GTEST_SKIP() << "not on this CPU";
+  }
+  Random random_{31};
+};
+
+TEST_P(AttentionTest, EqualsSoftmaxInDoubleForGroupedHeadsAndOddLengths) {
+  const Device device(2, false, GetParam());
+  for (const Heads& heads : {Heads{9, 3, 64}, Heads{4, 2, 16}, Heads{2, 2, 48}, Heads{3, 1, 10}}) {
+    for (const int64_t n : {1, 7, 33, 64, 65, 150}) {
+      const Sequence s = random_sequence(random_, DType::kF32, heads, n);
+      for (const DType kv_dtype : {DType::kF32, DType::kF16}) {
+        const Tensor out = run_in_chunks(device, s, heads, kv_dtype, n);
+        const double tolerance = kv_dtype == DType::kF16 ? 2e-2 : 2e-5;
+        for (int64_t i = 0; i < out.num_elements(); i += 1 + i % 5) {
+          const int64_t row = i / out.size(1), column = i % out.size(1);
+          ASSERT_NEAR(at(out, row, column), expected_output(s, heads, row, column), tolerance)
+              << n << " rows, " << heads.num_heads << " heads of " << heads.head_dim << ", row "
+              << row << " column " << column;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(AttentionTest, WorksInDoubleForGradientChecks) {
+  const Device device(2, false, GetParam());
+  const Heads heads{4, 2, 6};
+  const Sequence s = random_sequence(random_, DType::kF64, heads, 70);
+  const Tensor out = run_in_chunks(device, s, heads, DType::kF64, 70);
+  for (int64_t row = 0; row < 70; ++row) {
+    for (int64_t column = 0; column < out.size(1); ++column) {
+      ASSERT_NEAR(at(out, row, column), expected_output(s, heads, row, column), 1e-12);
+    }
+  }
+}
+
+TEST_P(AttentionTest, ChunksAndThreadsDoNotChangeABit) {
+  const Heads heads{9, 3, 32};
+  const Sequence s = random_sequence(random_, DType::kF32, heads, 145);
+  for (const DType kv_dtype : {DType::kF32, DType::kF16}) {
+    const Tensor whole = run_in_chunks(Device(1, false, GetParam()), s, heads, kv_dtype, 145);
+    for (const int num_threads : {1, 2, 3}) {
+      for (const int64_t chunk : {1, 7, 64, 100, 145}) {
+        const Device device(num_threads, false, GetParam());
+        const Tensor out = run_in_chunks(device, s, heads, kv_dtype, chunk);
+        ASSERT_EQ(first_difference(whole, out), -1) << num_threads << " threads, chunk " << chunk;
+      }
+    }
+  }
+}
+
+TEST_P(AttentionTest, TheRestOfTheBatchDoesNotChangeABit) {
+  const Device device(2, false, GetParam());
+  const Heads heads{4, 2, 16};
+  const int64_t lengths[] = {70, 1, 30};
+  std::vector<Sequence> sequences;
+  int64_t total = 0;
+  for (const int64_t n : lengths) {
+    sequences.push_back(random_sequence(random_, DType::kF32, heads, n));
+    total += n;
+  }
+  const Pages pages(DType::kF32, heads, 8);
+  Sequence batch = random_sequence(random_, DType::kF32, heads, total);
+  std::vector<AttentionSegment> segments;
+  int64_t row = 0;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const auto append = [&](const Tensor& to, const Tensor& from) {
+      std::copy_n(from.data<float>(), from.num_elements(), to.data<float>() + row * to.size(1));
+    };
+    append(batch.q, sequences[i].q);
+    append(batch.k, sequences[i].k);
+    append(batch.v, sequences[i].v);
+    segments.push_back({row, lengths[i], 0, pages.table(static_cast<int64_t>(i) * 2)});
+    row += lengths[i];
+  }
+  const Tensor out = Tensor::zeros(DType::kF32, batch.q.shape());
+  kernels::write_kv(device, batch.k.view(), batch.v.view(), segments.data(), 3, pages.view());
+  kernels::attention(device, batch.q.view(), segments.data(), 3, pages.view(), heads.num_heads,
+                     kScale, out.view());
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const Tensor alone = run_in_chunks(device, sequences[i], heads, DType::kF32, lengths[i]);
+    const int64_t begin = segments[i].row_begin;
+    EXPECT_EQ(first_difference(alone, out.rows(begin, begin + lengths[i])), -1) << "sequence " << i;
+  }
+}
+
+TEST_P(AttentionTest, HugeScoresStayFinite) {
+  const Device device(1, false, GetParam());
+  const Heads heads{1, 1, 16};
+  Sequence s = random_sequence(random_, DType::kF32, heads, 80);
+  for (float& value : s.q.span<float>()) value *= 1e4f;
+  const Tensor out = run_in_chunks(device, s, heads, DType::kF32, 80);
+  for (const float value : out.span<float>()) ASSERT_TRUE(std::isfinite(value));
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, AttentionTest, ::testing::ValuesIn(kAllLevels),
+                         [](const auto& param) { return cpu_level_name(param.param); });
+
+kernels::AttentionGradArgs grad_args(const Sequence& s, const Tensor& d_out, const Sequence& d,
+                                     const Heads& heads) {
+  return {s.q.view(), s.k.view(), s.v.view(),      d_out.view(),       d.q.view(),
+          d.k.view(), d.v.view(), heads.num_heads, heads.num_kv_heads, kScale};
+}
+
+TEST(AttentionGradTest, FloatGradientsEqualThoseInDouble) {
+  const Device device(2, false, CpuLevel::kRef);
+  Random random(32);
+  for (const Heads& heads : {Heads{9, 3, 16}, Heads{4, 2, 10}}) {
+    for (const int64_t n : {1, 7, 33, 90}) {
+      const Sequence s = random_sequence(random, DType::kF32, heads, n);
+      const Sequence s64{to_f64(s.q), to_f64(s.k), to_f64(s.v)};
+      const Tensor d_out = random_matrix(random, DType::kF32, n, s.q.size(1));
+      const Sequence d = random_sequence(random, DType::kF32, heads, n);  // to be overwritten
+      const Sequence d64 = random_sequence(random, DType::kF64, heads, n);
+      kernels::attention_grad(device, grad_args(s, d_out, d, heads));
+      kernels::attention_grad(device, grad_args(s64, to_f64(d_out), d64, heads));
+      const Tensor* pairs[][2] = {{&d.q, &d64.q}, {&d.k, &d64.k}, {&d.v, &d64.v}};
+      for (const auto& [found, expected] : pairs) {
+        for (int64_t i = 0; i < found->num_elements(); ++i) {
+          ASSERT_NEAR(found->data<float>()[i], expected->data<double>()[i], 2e-4) << n << " " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(AttentionGradTest, ThreadsDoNotChangeABit) {
+  Random random(33);
+  const Heads heads{6, 3, 12};
+  const Sequence s = random_sequence(random, DType::kF32, heads, 101);
+  const Tensor d_out = random_matrix(random, DType::kF32, 101, s.q.size(1));
+  std::vector<Sequence> grads;
+  for (const int num_threads : {1, 2, 3}) {
+    grads.push_back(random_sequence(random, DType::kF32, heads, 101));
+    kernels::attention_grad(Device(num_threads, false, CpuLevel::kRef),
+                            grad_args(s, d_out, grads.back(), heads));
+    EXPECT_EQ(first_difference(grads[0].q, grads.back().q), -1);
+    EXPECT_EQ(first_difference(grads[0].k, grads.back().k), -1);
+    EXPECT_EQ(first_difference(grads[0].v, grads.back().v), -1);
+  }
+}
+
+}  // namespace
+}  // namespace minke

@@ -1,0 +1,204 @@
+// Goal: every implementation of matmul and its gradients computes y = x W^T and its derivatives,
+// with the same bits for any batch and number of threads. Method: sums in f64 over the decoded
+// weights as oracle, for every level of instructions that this CPU has.
+#include "minke/kernels/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include "minke/kernels/ref/ref.h"
+#include "tests/kernels/matrices.h"
+
+namespace minke {
+namespace {
+
+class MatmulTest : public ::testing::TestWithParam<CpuLevel> {
+ protected:
+  void SetUp() override {
+    if (!cpu_level_supported(GetParam())) GTEST_SKIP() << "not on this CPU";
+  }
+  Random random_{11};
+};
+
+struct Quantized {
+  std::vector<int8_t> q;
+  std::vector<float> scale, scale_sum;
+  kernels::Int8View view;
+  Quantized(int64_t rows, int64_t cols)
+      : q(rows * cols),
+        scale(rows * cols / 32),
+        scale_sum(rows * cols / 32),
+        view{q.data(), scale.data(), scale_sum.data(), rows, cols} {}
+};
+
+// |found - x . w| against what K roundings of f32 may do to a sum of such terms.
+void expect_product(const Tensor& x, const RandomWeight& w, const Tensor& y, double relative) {
+  for (int64_t i = 0; i < x.size(0); ++i) {
+    for (int64_t r = 0; r < w.rows; ++r) {
+      double sum = 0.0, magnitude = 0.0;
+      for (int64_t k = 0; k < w.cols; ++k) {
+        const double term =
+            static_cast<double>(x.data<float>()[i * w.cols + k]) * w.values[r * w.cols + k];
+        sum += term;
+        magnitude += std::fabs(term);
+      }
+      ASSERT_NEAR(y.data<float>()[i * w.rows + r], sum, relative * magnitude + 1e-12)
+          << dtype_info(w.dtype).name << " [" << w.rows << ", " << w.cols << "] row " << i
+          << " output " << r;
+    }
+  }
+}
+
+TEST_P(MatmulTest, EqualsTheSumInDoubleForEveryFormatAndOddSizes) {
+  const Device device(2, false, GetParam());
+  for (const DType dtype : kWeightFormats) {
+    for (const auto& [n, rows, cols] : {std::array<int64_t, 3>{1, 1, 32},
+                                        {1, 17, 96},
+                                        {2, 33, 64},
+                                        {7, 48, 160},
+                                        {13, 95, 32},
+                                        {33, 100, 64}}) {
+      const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
+      const Tensor x = random_matrix(random_, DType::kF32, n, cols);
+      const Tensor y = random_matrix(random_, DType::kF32, n, rows);  // to be overwritten
+      kernels::matmul(device, x.view(), w.view(), y.view());
+      expect_product(x, w, y, 1e-6);
+    }
+  }
+}
+
+TEST_P(MatmulTest, TakesWidthsThatAreNoMultipleOfAnything) {
+  const Device device(2, false, GetParam());
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBf16}) {
+    for (const int64_t cols : {1, 3, 31, 77}) {
+      const RandomWeight w = random_weight(device, random_, dtype, 37, cols);
+      const Tensor x = random_matrix(random_, DType::kF32, 5, cols);
+      const Tensor y = Tensor::zeros(DType::kF32, {5, 37});
+      kernels::matmul(device, x.view(), w.view(), y.view());
+      expect_product(x, w, y, 1e-6);
+    }
+  }
+}
+
+TEST_P(MatmulTest, HasTheBitsOfTheReference) {
+  const Device device(2, false, GetParam());
+  for (const DType dtype : kWeightFormats) {
+    const RandomWeight w = random_weight(device, random_, dtype, 50, 96);
+    const Tensor x = random_matrix(random_, DType::kF32, 9, 96);
+    const Tensor y = Tensor::zeros(DType::kF32, {9, 50});
+    const Tensor expected = Tensor::zeros(DType::kF32, {9, 50});
+    kernels::matmul(device, x.view(), w.view(), y.view());
+    kernels::ref::matmul(x.view(), w.view(), expected.view(), 0, w.view().num_panels());
+    EXPECT_EQ(first_difference(y, expected), -1) << dtype_info(dtype).name;
+  }
+}
+
+TEST_P(MatmulTest, ARowsBitsDoNotDependOnTheBatchOrTheThreads) {
+  Random random(12);
+  const Device one(1, false, GetParam());
+  for (const DType dtype : kWeightFormats) {
+    const int64_t n = 23, rows = 200, cols = 128;
+    const RandomWeight w = random_weight(one, random, dtype, rows, cols);
+    const Tensor x = random_matrix(random, DType::kF32, n, cols);
+    const Tensor alone = Tensor::zeros(DType::kF32, {n, rows});
+    for (int64_t i = 0; i < n; ++i) {
+      kernels::matmul(one, x.rows(i, i + 1).view(), w.view(), alone.rows(i, i + 1).view());
+    }
+    for (const int num_threads : {1, 2, 3}) {
+      const Device device(num_threads, false, GetParam());
+      for (int64_t begin = 0; begin < n; begin += 5) {
+        const Tensor y = Tensor::zeros(DType::kF32, {n - begin, rows});
+        kernels::matmul(device, x.rows(begin, n).view(), w.view(), y.view());
+        ASSERT_EQ(first_difference(y, alone.rows(begin, n)), -1) << dtype_info(dtype).name;
+      }
+    }
+  }
+}
+
+TEST_P(MatmulTest, ReadsAndWritesStridedRows) {
+  const Device device(2, false, GetParam());
+  const RandomWeight w = random_weight(device, random_, DType::kQ4_1, 33, 64);
+  const Tensor wide_x = random_matrix(random_, DType::kF32, 6, 100);
+  const Tensor wide_y = random_matrix(random_, DType::kF32, 6, 50);
+  const float untouched = wide_y.data<float>()[5];
+  kernels::matmul(device, wide_x.columns(7, 71).view(), w.view(), wide_y.columns(6, 39).view());
+  const Tensor x = Tensor::zeros(DType::kF32, {6, 64});
+  const Tensor y = Tensor::zeros(DType::kF32, {6, 33});
+  for (int64_t i = 0; i < 6; ++i) {
+    std::copy_n(wide_x.data<float>() + i * 100 + 7, 64, x.data<float>() + i * 64);
+    std::copy_n(wide_y.data<float>() + i * 50 + 6, 33, y.data<float>() + i * 33);
+  }
+  expect_product(x, w, y, 1e-6);
+  EXPECT_EQ(wide_y.data<float>()[5], untouched);
+}
+
+TEST_P(MatmulTest, QuantizesToNearestWithAnExactSum) {
+  const Device device(2, false, GetParam());
+  const int64_t rows = 21, cols = 96;
+  const Tensor x = random_matrix(random_, DType::kF32, rows, cols);
+  std::fill_n(x.data<float>() + 32, 32, 0.0f);  // a block of zeros
+  x.data<float>()[3] = -0.0f;
+  Quantized out(rows, cols), expected(rows, cols);
+  kernels::quantize_int8(device, x.view(), out.view);
+  kernels::ref::quantize_int8(x.view(), expected.view, 0, rows);
+  EXPECT_EQ(out.q, expected.q);
+  EXPECT_EQ(out.scale, expected.scale);
+  EXPECT_EQ(out.scale_sum, expected.scale_sum);
+  for (int64_t i = 0; i < rows * cols; ++i) {
+    const float scale = out.scale[i / 32];
+    ASSERT_NEAR(scale * out.q[i], x.data<float>()[i], 0.50001f * scale) << i;
+  }
+  EXPECT_EQ(out.scale[1], 0.0f);
+}
+
+TEST_P(MatmulTest, IntegerProductsEqualTheSumOverTheQuantizedNumbers) {
+  const Device device(2, false, GetParam());
+  for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0}) {
+    for (const auto& [n, rows, cols] :
+         {std::array<int64_t, 3>{1, 1, 32}, {1, 50, 96}, {3, 33, 64}, {8, 64, 96}, {29, 77, 160}}) {
+      const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
+      const Tensor x = random_matrix(random_, DType::kF32, n, cols);
+      Quantized quantized(n, cols);
+      kernels::quantize_int8(device, x.view(), quantized.view);
+      const Tensor rounded = Tensor::zeros(DType::kF32, {n, cols});
+      for (int64_t i = 0; i < n * cols; ++i) {
+        rounded.data<float>()[i] = quantized.scale[i / 32] * quantized.q[i];
+      }
+      const Tensor y = random_matrix(random_, DType::kF32, n, rows);
+      kernels::matmul_int8(device, quantized.view, w.view(), y.view());
+      // q8_0 is stored with 128 added, which is taken off again: up to 128 d |scale_sum| cancels.
+      expect_product(rounded, w, y, dtype == DType::kQ8_0 ? 1e-4 : 1e-5);
+    }
+  }
+}
+
+TEST_P(MatmulTest, IntegerProductsOfARowDoNotDependOnTheBatchOrTheThreads) {
+  Random random(13);
+  const Device one(1, false, GetParam());
+  for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0}) {
+    const int64_t n = 23, rows = 210, cols = 128;
+    const RandomWeight w = random_weight(one, random, dtype, rows, cols);
+    const Tensor x = random_matrix(random, DType::kF32, n, cols);
+    const Tensor alone = Tensor::zeros(DType::kF32, {n, rows});
+    for (int64_t i = 0; i < n; ++i) {
+      Quantized quantized(1, cols);
+      kernels::quantize_int8(one, x.rows(i, i + 1).view(), quantized.view);
+      kernels::matmul_int8(one, quantized.view, w.view(), alone.rows(i, i + 1).view());
+    }
+    for (const int num_threads : {1, 2, 3}) {
+      const Device device(num_threads, false, GetParam());
+      for (int64_t begin = 0; begin < n; begin += 4) {
+        Quantized quantized(n - begin, cols);
+        kernels::quantize_int8(device, x.rows(begin, n).view(), quantized.view);
+        const Tensor y = Tensor::zeros(DType::kF32, {n - begin, rows});
+        kernels::matmul_int8(device, quantized.view, w.view(), y.view());
+        ASSERT_EQ(first_difference(y, alone.rows(begin, n)), -1) << dtype_info(dtype).name;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, MatmulTest, ::testing::ValuesIn(kAllLevels),
+                         [](const auto& param) { return cpu_level_name(param.param); });
+
+}  // namespace
+}  // namespace minke

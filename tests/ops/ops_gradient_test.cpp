@@ -1,0 +1,203 @@
+// Goal: every op's backward is the derivative of its forward. Method: central differences in f64 of
+// a scalar made from the op's output with fixed random weights, on odd shapes.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "minke/autograd/gradcheck.h"
+#include "minke/base/random.h"
+#include "minke/ops/ops.h"
+
+namespace minke {
+namespace {
+
+class OpsGradient : public ::testing::Test {
+ protected:
+  Device device_{1, false, CpuLevel::kRef};  // two-row kernels: a second thread would only wait
+  Random random_{42};
+
+  Tensor random(const Shape& shape, double scale = 1.0) {
+    const Tensor x = Tensor::zeros(DType::kF64, shape);
+    for (double& value : x.span<double>()) value = scale * random_.normal();
+    return x;
+  }
+  // A weight [rows, cols] packed from random numbers (so its padding is zero).
+  ops::Weight random_weight(int64_t rows, int64_t cols) {
+    const Tensor plain = random({rows, cols}, 0.5);
+    ops::Weight weight{
+        Tensor::zeros(DType::kF64, {kernels::packed_bytes(DType::kF64, rows, cols) / 8}),
+        DType::kF64, rows, cols};
+    kernels::pack(device_, plain.view().data, DType::kF64, rows, cols, weight.storage.view().data);
+    return weight;
+  }
+};
+
+ops::Weight with_storage(ops::Weight weight, const Tensor& storage) {
+  weight.storage = storage;
+  return weight;
+}
+
+// sum_i tanh-free and non-linear in y, so that each gradient differs: loss of y as logits against
+// targets that walk through the columns.
+Tensor scalar_of(const Context& context, const Tensor& y) {
+  std::vector<int32_t> targets;
+  for (int64_t i = 0; i < y.size(0); ++i)
+    targets.push_back(static_cast<int32_t>(i * 3 % y.size(1)));
+  return ops::cross_entropy(context, y, targets);
+}
+
+TEST_F(OpsGradient, AddPassesTheGradientToBothEvenIfTheyAreOne) {
+  const Tensor inputs[] = {random({7, 5}), random({7, 5})};
+  const auto fn = [](const Context& c, std::span<const Tensor> x) {
+    const Tensor sum = ops::add(c, x[0], x[1]);
+    return scalar_of(c, ops::add(c, sum, ops::add(c, sum, x[0])));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, RmsNormOfOddShapes) {
+  for (const Shape& shape : {Shape{1, 33}, Shape{7, 3}, Shape{33, 17}}) {
+    const Tensor inputs[] = {random(shape), random({shape[1]})};
+    const auto fn = [](const Context& c, std::span<const Tensor> x) {
+      return scalar_of(c, ops::rms_norm(c, x[0], x[1], 1e-5));
+    };
+    EXPECT_EQ(gradcheck(device_, fn, inputs), "") << shape.text();
+  }
+}
+
+TEST_F(OpsGradient, Swiglu) {
+  const Tensor inputs[] = {random({7, 22}, 2.0)};
+  const auto fn = [](const Context& c, std::span<const Tensor> x) {
+    return scalar_of(c, ops::swiglu(c, x[0]));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, RopeInBothStyles) {
+  const std::vector<int32_t> positions = {3, 0, 5, 1, 1};
+  std::vector<float> table(6 * 8);
+  for (int p = 0; p < 6; ++p) {
+    for (int i = 0; i < 4; ++i) {
+      table[p * 8 + i] = std::cos(p / std::pow(10.0f, i));
+      table[p * 8 + 4 + i] = std::sin(p / std::pow(10.0f, i));
+    }
+  }
+  for (const auto style : {kernels::RopeStyle::kInterleaved, kernels::RopeStyle::kHalf}) {
+    const kernels::RopeArgs args{positions.data(), table.data(), 8, style, false};
+    const Tensor inputs[] = {random({5, 24})};
+    const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+      return scalar_of(c, ops::rope(c, x[0], args));
+    };
+    // The table is f32, so turning back is exact to 1e-7 only.
+    EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+  }
+}
+
+TEST_F(OpsGradient, ColumnsScatterBackAndUnusedOnesGetZero) {
+  const Tensor inputs[] = {random({7, 12})};
+  const auto fn = [](const Context& c, std::span<const Tensor> x) {
+    return scalar_of(c, ops::add(c, ops::columns(c, x[0], 1, 5), ops::columns(c, x[0], 3, 7)));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, OpsReadStridedInputs) {
+  const Tensor inputs[] = {random({7, 40}), random({16})};
+  const ops::Weight weight = random_weight(5, 16);
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    const Tensor normed = ops::rms_norm(c, ops::columns(c, x[0], 3, 19), x[1], 1e-5);
+    const Tensor gated = ops::swiglu(c, ops::columns(c, x[0], 4, 36));
+    const Tensor sum = ops::add(c, normed, ops::columns(c, x[0], 24, 40));
+    return scalar_of(c, ops::linear(c, ops::add(c, sum, gated), weight));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, LinearToInputAndWeight) {
+  for (const auto& [n, rows, cols] : {std::array{1, 5, 3}, {7, 16, 33}, {33, 19, 40}}) {
+    const ops::Weight weight = random_weight(rows, cols);
+    const Tensor inputs[] = {random({n, cols}), weight.storage};
+    const int64_t num_rows = rows;
+    const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+      return scalar_of(c, ops::linear(c, x[0], with_storage(weight, x[1])));
+    };
+    EXPECT_EQ(gradcheck(device_, fn, inputs), "") << n << " " << num_rows << " " << cols;
+  }
+}
+
+TEST_F(OpsGradient, EmbeddingSumsRepeatedIds) {
+  const ops::Weight table = random_weight(18, 6);
+  const std::vector<int32_t> ids = {17, 2, 2, 0, 17, 2, 9};
+  const Tensor inputs[] = {table.storage};
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    return scalar_of(c, ops::embedding(c, with_storage(table, x[0]), ids));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, TiedTableGetsBothGradients) {
+  const ops::Weight table = random_weight(18, 6);
+  const std::vector<int32_t> ids = {17, 2, 2, 0, 17};
+  const Tensor inputs[] = {table.storage};
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    const ops::Weight tied = with_storage(table, x[0]);
+    return scalar_of(c, ops::linear(c, ops::embedding(c, tied, ids), tied));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, AttentionWithSharedHeadsAndSeveralSequences) {
+  struct Case {
+    int64_t num_heads, num_kv_heads, head_dim, seq_len, num_sequences;
+  };
+  for (const Case& test :
+       {Case{9, 3, 4, 7, 2}, Case{4, 2, 6, 1, 3}, Case{4, 2, 2, 33, 1}, Case{1, 1, 2, 67, 1}}) {
+    const int64_t n = test.seq_len * test.num_sequences;
+    const Tensor inputs[] = {random({n, test.num_heads * test.head_dim}),
+                             random({n, test.num_kv_heads * test.head_dim}),
+                             random({n, test.num_kv_heads * test.head_dim})};
+    const ops::AttentionShape shape{test.num_heads, test.num_kv_heads, test.head_dim, test.seq_len};
+    const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+      return scalar_of(c, ops::attention(c, x[0], x[1], x[2], shape));
+    };
+    EXPECT_EQ(gradcheck(device_, fn, inputs), "") << test.num_heads << " heads, " << n << " rows";
+  }
+}
+
+TEST_F(OpsGradient, AttentionReadsAFusedQkvMatrix) {
+  const Tensor inputs[] = {random({10, 32})};
+  const auto fn = [](const Context& c, std::span<const Tensor> x) {
+    const Tensor q = ops::columns(c, x[0], 0, 16);
+    const Tensor k = ops::columns(c, x[0], 16, 24);
+    const Tensor v = ops::columns(c, x[0], 24, 32);
+    return scalar_of(c, ops::attention(c, q, k, v, {4, 2, 4, 5}));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, CrossEntropyIgnoresNegativeTargets) {
+  const std::vector<int32_t> targets = {4, -1, 0, -100, 32};
+  const Tensor inputs[] = {random({5, 33}, 3.0)};
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    return ops::cross_entropy(c, x[0], targets);
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, GradcheckFindsAWrongGradient) {
+  const Tensor inputs[] = {random({3, 4})};
+  const auto wrong = [](const Context& c, std::span<const Tensor> x) {
+    Tensor y = x[0].with_var(0);
+    if (c.records(x[0])) {
+      y = c.tape->record("wrong", {x[0].var()}, y, [](const Tensor&) {
+        return std::vector<Tensor>{Tensor::zeros(DType::kF64, {3, 4})};
+      });
+    }
+    return scalar_of(c, y);
+  };
+  EXPECT_NE(gradcheck(device_, wrong, inputs), "");
+}
+
+}  // namespace
+}  // namespace minke

@@ -13,11 +13,11 @@ namespace minke {
 
 /// Aborts when `condition` is false: a bug in minke, never something that input can cause. Always
 /// on; keep it O(1). The message names the operation and the shapes (fmt syntax).
-#define MK_CHECK(condition, ...)                                                      \
-  do {                                                                                \
-    if (!(condition)) [[unlikely]] {                                                  \
+#define MK_CHECK(condition, ...)                                                       \
+  do {                                                                                 \
+    if (!(condition)) [[unlikely]] {                                                   \
       ::minke::check_failed(__FILE__, __LINE__, #condition, fmt::format(__VA_ARGS__)); \
-    }                                                                                 \
+    }                                                                                  \
   } while (false)
 
 /// Per-element checks: on in debug and sanitizer builds only.

@@ -26,8 +26,8 @@ struct FileDescriptor {
 
 tl::unexpected<Error> fail_errno(const char* action, const fs::path& path) {
   const int code = errno;
-  return fail(code == ENOENT ? ErrorCode::kNotFound : ErrorCode::kFailed, "cannot {} {}: {}", action,
-              path.string(), std::strerror(code));
+  return fail(code == ENOENT ? ErrorCode::kNotFound : ErrorCode::kFailed, "cannot {} {}: {}",
+              action, path.string(), std::strerror(code));
 }
 
 fs::path environment_path(const char* name, const fs::path& fallback) {
@@ -120,7 +120,8 @@ Result<void> write_file_atomic(const fs::path& path, std::string_view content) {
   if (file.fd < 0) return fail_errno("create", temporary);
   Result<void> written = write_all(file.fd, content, temporary);
   if (written && ::fchmod(file.fd, 0644) != 0) written = fail_errno("set the mode of", temporary);
-  if (written && ::rename(temporary.c_str(), path.c_str()) != 0) written = fail_errno("write", path);
+  if (written && ::rename(temporary.c_str(), path.c_str()) != 0)
+    written = fail_errno("write", path);
   if (!written) ::unlink(temporary.c_str());
   return written;
 }

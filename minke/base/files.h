@@ -36,7 +36,8 @@ class MappedFile {
 };
 
 /// The whole file as bytes; at most `bytes_max`.
-Result<std::string> read_file(const std::filesystem::path& path, size_t bytes_max = size_t{1} << 30);
+Result<std::string> read_file(const std::filesystem::path& path,
+                              size_t bytes_max = size_t{1} << 30);
 
 /// Writes a file so that after a crash either the old or the new content is there: a temporary file
 /// beside it, fsync, rename. Parent folders are made. On error nothing is left behind.

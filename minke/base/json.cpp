@@ -34,7 +34,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
   bool parse_error(size_t position, const std::string&,
                    const nlohmann::detail::exception& e) override {
-    error = Error{ErrorCode::kUsage, fmt::format("invalid JSON at byte {}: {}", position, e.what())};
+    error =
+        Error{ErrorCode::kUsage, fmt::format("invalid JSON at byte {}: {}", position, e.what())};
     return false;
   }
 
@@ -224,11 +225,21 @@ void append_json_string(std::string& out, std::string_view text) {
     }
     ++i;
     switch (byte) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (byte < 0x20 || byte == 0x7F) {
           out += "\\u00";

@@ -80,8 +80,8 @@ struct JsonLimits {
   int depth_max = 64;
 };
 
-/// Parses one JSON document (RFC 8259; duplicate keys: the last one counts). The error is kUsage and
-/// says what was expected at which byte.
+/// Parses one JSON document (RFC 8259; duplicate keys: the last one counts). The error is kUsage
+/// and says what was expected at which byte.
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {});
 
 /// Appends `text` as a quoted JSON string (with the same repair of invalid UTF-8 as Json::dump).

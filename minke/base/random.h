@@ -12,8 +12,8 @@ inline uint64_t mix64(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-/// A random draw as a function of seed and counter, so that a sampled token depends on the request's
-/// seed and its position only (DESIGN 4.6).
+/// A random draw as a function of seed and counter, so that a sampled token depends on the
+/// request's seed and its position only (DESIGN 4.6).
 inline uint64_t random_at(uint64_t seed, uint64_t counter) { return mix64(mix64(seed) ^ counter); }
 
 /// Uniform in [0, 1) with 53 bits.

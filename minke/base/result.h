@@ -10,13 +10,13 @@ namespace minke {
 /// What went wrong, in the classes that a caller can act on. The value is the program's exit code
 /// (DESIGN section 6); the server maps the same classes to HTTP statuses.
 enum class ErrorCode {
-  kFailed = 1,        ///< anything without a class of its own
-  kUsage = 2,         ///< wrong flag, setting or request
-  kNotFound = 3,      ///< no such file, model, tensor
-  kAuth = 4,          ///< credentials missing or refused
-  kWillNotFit = 5,    ///< memory, disk or context too small
-  kNetwork = 6,       ///< connection, protocol or port
-  kCorrupt = 7,       ///< bytes that are not what their format says
+  kFailed = 1,          ///< anything without a class of its own
+  kUsage = 2,           ///< wrong flag, setting or request
+  kNotFound = 3,        ///< no such file, model, tensor
+  kAuth = 4,            ///< credentials missing or refused
+  kWillNotFit = 5,      ///< memory, disk or context too small
+  kNetwork = 6,         ///< connection, protocol or port
+  kCorrupt = 7,         ///< bytes that are not what their format says
   kBelowThreshold = 8,  ///< an evaluation missed the wanted score
   kInterrupted = 130,   ///< stopped by the user
 };
@@ -50,19 +50,19 @@ tl::unexpected<Error> pass_on(const Result<T>& failed) {
 #define MK_CONCAT(a, b) MK_CONCAT_INNER(a, b)
 
 /// Returns the error of `expression` (a Result) from the calling function, if it has one.
-#define MK_TRY(expression)                                                  \
-  do {                                                                      \
-    if (auto mk_result = (expression); !mk_result) {                        \
+#define MK_TRY(expression)                                                 \
+  do {                                                                     \
+    if (auto mk_result = (expression); !mk_result) {                       \
       return tl::unexpected<::minke::Error>(std::move(mk_result).error()); \
-    }                                                                       \
+    }                                                                      \
   } while (false)
 
 /// `MK_ASSIGN(auto x, f());` declares x from a Result, or returns its error.
 #define MK_ASSIGN(declaration, expression) \
   MK_ASSIGN_INNER(MK_CONCAT(mk_result_, __LINE__), declaration, expression)
-#define MK_ASSIGN_INNER(name, declaration, expression)                 \
-  auto name = (expression);                                            \
-  if (!name) {                                                         \
-    return tl::unexpected<::minke::Error>(std::move(name).error());    \
-  }                                                                    \
+#define MK_ASSIGN_INNER(name, declaration, expression)              \
+  auto name = (expression);                                         \
+  if (!name) {                                                      \
+    return tl::unexpected<::minke::Error>(std::move(name).error()); \
+  }                                                                 \
   declaration = std::move(*name)

@@ -33,9 +33,9 @@ class FunctionRef<R(Args...)> {
 /// Threads that run one task at a time together with the caller.
 ///
 /// Life of a task: 1. the caller stores it and raises `epoch_`; 2. each worker, spinning for a
-/// bounded time and then asleep on the epoch, runs it; 3. the last one to finish lets the caller go.
-/// A spinning barrier costs 70-150 ns against 4-22 us for a sleeping one (a token has ~150 of them),
-/// and the bound on spinning keeps an idle server at rest.
+/// bounded time and then asleep on the epoch, runs it; 3. the last one to finish lets the caller
+/// go. A spinning barrier costs 70-150 ns against 4-22 us for a sleeping one (a token has ~150 of
+/// them), and the bound on spinning keeps an idle server at rest.
 ///
 /// One thread may call run() at a time. The pool flushes denormals to zero in its workers and, with
 /// flush_denormals(), in the caller, so that all threads compute alike.
@@ -49,12 +49,13 @@ class ThreadPool {
 
   int num_threads() const { return num_threads_; }
 
-  /// Runs task(worker_index) on every thread, the caller being worker 0, and returns when all ended.
+  /// Runs task(worker_index) on every thread, the caller being worker 0, and returns when all
+  /// ended.
   void run(FunctionRef<void(int)> task);
 
   /// Splits [0, count) into chunks of `grain` items that threads take from a shared counter; calls
-  /// body(begin, end, worker_index). Which thread takes a chunk is open, so a chunk's result must not
-  /// depend on it (work is split by output, DESIGN 4.6).
+  /// body(begin, end, worker_index). Which thread takes a chunk is open, so a chunk's result must
+  /// not depend on it (work is split by output, DESIGN 4.6).
   void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t, int)> body);
 
  private:

@@ -8,7 +8,7 @@ namespace minke {
 /// One step through UTF-8 text.
 struct Utf8Char {
   uint32_t code_point = 0xFFFD;  ///< U+FFFD where the bytes are not valid UTF-8
-  int bytes = 1;                 ///< how far to step; for invalid bytes the maximal bad prefix, >= 1
+  int bytes = 1;  ///< how far to step; for invalid bytes the maximal bad prefix, >= 1
   bool valid = false;
   bool truncated = false;  ///< the text ends inside what could still become a valid character
 };

@@ -6,14 +6,16 @@
 
 namespace minke {
 
-/// The number formats. dtypes.def is the table: adding one is a file in this folder and a row there.
+/// The number formats. dtypes.def is the table: adding one is a file in this folder and a row
+/// there.
 enum class DType : uint8_t {
 #define MK_DTYPE(id, name, gguf_type, block, bytes, decode, encode) id,
 #include "minke/dtype/dtypes.def"
 #undef MK_DTYPE
 };
 
-/// What a format is. A block holds `block_size` consecutive elements of a row in `block_bytes` bytes.
+/// What a format is. A block holds `block_size` consecutive elements of a row in `block_bytes`
+/// bytes.
 struct DTypeInfo {
   DType dtype;
   std::string_view name;  ///< as on the command line and in reports: "f32", "q4_1"

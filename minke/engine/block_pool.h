@@ -4,8 +4,8 @@
 
 namespace minke {
 
-/// Hands out the pages of the KV cache, 64 tokens each. A page has one owner; owners return every page
-/// they took.
+/// Hands out the pages of the KV cache, 64 tokens each. A page has one owner; owners return every
+/// page they took.
 class BlockPool {
  public:
   explicit BlockPool(int64_t num_pages);

@@ -51,8 +51,7 @@ struct Engine::Impl {
 
   void loop();
   bool take_commands();
-  void end_cancelled(std::deque<Sequence>& sequences,
-                     const std::unordered_set<RequestId>& ids);
+  void end_cancelled(std::deque<Sequence>& sequences, const std::unordered_set<RequestId>& ids);
   void step();
   std::vector<int> schedule();
   std::vector<ModelRunner::Rows> rows_of(const std::vector<int>& num_rows);
@@ -193,8 +192,8 @@ void Engine::Impl::advance(Sequence& sequence, std::span<float> logits) {
   TokenEvent event;
   std::vector<float> raw;  // log-probabilities are the model's own, before biases and penalties
   if (request.num_top_logprobs >= 0) raw.assign(logits.begin(), logits.end());
-  const int32_t token = sampler.draw(logits, request.sampling,
-                                     {sequence.tokens, request.prompt.size()});
+  const int32_t token =
+      sampler.draw(logits, request.sampling, {sequence.tokens, request.prompt.size()});
   const auto& stops = request.stop_tokens;
   if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
     end(sequence, FinishReason::kStop);
@@ -267,9 +266,10 @@ Result<std::unique_ptr<Engine>> Engine::create(const Device& device, const Model
                 config.context_tokens, trained);
   }
   if (config.sequences_max < 1 || config.chunk_tokens < config.sequences_max) {
-    return fail(ErrorCode::kUsage,
-                "{} sequences and chunks of {} tokens: at least 1, and a chunk has a token for each",
-                config.sequences_max, config.chunk_tokens);
+    return fail(
+        ErrorCode::kUsage,
+        "{} sequences and chunks of {} tokens: at least 1, and a chunk has a token for each",
+        config.sequences_max, config.chunk_tokens);
   }
   if (cache_tokens(config) < config.context_tokens) {
     return fail(ErrorCode::kWillNotFit, "a KV cache of {} tokens cannot hold one context of {}",

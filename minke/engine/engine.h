@@ -14,13 +14,13 @@ class Model;
 
 /// Limits of an engine. Every queue and batch is bounded.
 struct EngineConfig {
-  int context_tokens = 4096;    ///< most tokens of one sequence, prompt and answer together
-  int64_t kv_tokens = 0;        ///< tokens that the cache holds for all sequences; 0: sequences_max
-                                ///< contexts, but at most 4 (pages are touched only when used)
-  int sequences_max = 16;       ///< sequences decoded together
-  int chunk_tokens = 512;       ///< most tokens in one forward (prompts are read in such chunks)
-  int waiting_max = 1024;       ///< requests that may wait; more are refused
-  DType kv_dtype = DType::kF16; ///< f32 or f16
+  int context_tokens = 4096;  ///< most tokens of one sequence, prompt and answer together
+  int64_t kv_tokens = 0;      ///< tokens that the cache holds for all sequences; 0: sequences_max
+                              ///< contexts, but at most 4 (pages are touched only when used)
+  int sequences_max = 16;     ///< sequences decoded together
+  int chunk_tokens = 512;     ///< most tokens in one forward (prompts are read in such chunks)
+  int waiting_max = 1024;     ///< requests that may wait; more are refused
+  DType kv_dtype = DType::kF16;  ///< f32 or f16
 };
 
 /// What an engine did so far, for /health, metrics and tests. Counters only rise.
@@ -34,13 +34,13 @@ struct EngineStats {
   int64_t kv_tokens_total = 0;
 };
 
-/// Generates for many requests at once: continuous batching over a paged KV cache on one thread that
-/// owns model and cache. A step is: schedule, run, postprocess.
+/// Generates for many requests at once: continuous batching over a paged KV cache on one thread
+/// that owns model and cache. A step is: schedule, run, postprocess.
 ///
-/// Life of a request: 1. submit() checks it and queues it; 2. the scheduler admits it when a slot and
-/// pages are free and reads its prompt in chunks, beside the others' tokens; 3. each step draws one
-/// token and hands it to the sink; 4. a stop token, the length, cancel() or the destructor ends it,
-/// the sink gets the event with `finish`, its pages are free again.
+/// Life of a request: 1. submit() checks it and queues it; 2. the scheduler admits it when a slot
+/// and pages are free and reads its prompt in chunks, beside the others' tokens; 3. each step draws
+/// one token and hands it to the sink; 4. a stop token, the length, cancel() or the destructor ends
+/// it, the sink gets the event with `finish`, its pages are free again.
 ///
 /// submit(), cancel() and stats() may be called from any thread, also from a sink.
 class Engine {
@@ -56,9 +56,9 @@ class Engine {
 
   using RequestId = uint64_t;
 
-  /// Queues a request. Errors, before anything runs: kUsage for an empty prompt or ids out of range;
-  /// kWillNotFit when prompt + max_tokens exceed the context, with both numbers; kFailed when too
-  /// many requests wait.
+  /// Queues a request. Errors, before anything runs: kUsage for an empty prompt or ids out of
+  /// range; kWillNotFit when prompt + max_tokens exceed the context, with both numbers; kFailed
+  /// when too many requests wait.
   Result<RequestId> submit(Request request, TokenSink sink);
 
   /// Ends a request at the next step (between two chunks of a long prompt, too). Its sink gets

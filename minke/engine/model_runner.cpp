@@ -25,11 +25,11 @@ Tensor ModelRunner::run(const std::vector<Rows>& sequences) {
   for (const Rows& rows : sequences) {
     const auto num_rows = static_cast<int64_t>(rows.tokens.size());
     const auto row_begin = static_cast<int64_t>(batch.tokens.size());
-    MK_CHECK(num_rows > 0 &&
-                 rows.position + num_rows <=
-                     static_cast<int64_t>(rows.page_table->size()) * kernels::kPageTokens,
-             "model runner: {} rows from {} in {} pages", num_rows, rows.position,
-             rows.page_table->size());
+    MK_CHECK(
+        num_rows > 0 && rows.position + num_rows <=
+                            static_cast<int64_t>(rows.page_table->size()) * kernels::kPageTokens,
+        "model runner: {} rows from {} in {} pages", num_rows, rows.position,
+        rows.page_table->size());
     batch.kv.segments.push_back({row_begin, num_rows, rows.position, rows.page_table->data()});
     batch.tokens.insert(batch.tokens.end(), rows.tokens.begin(), rows.tokens.end());
     for (int64_t i = 0; i < num_rows; ++i) {

@@ -16,10 +16,10 @@ class ModelRunner {
 
   /// Rows of one sequence in a forward.
   struct Rows {
-    std::span<const int32_t> tokens;     ///< to compute
-    int64_t position = 0;                ///< of the first one
+    std::span<const int32_t> tokens;                   ///< to compute
+    int64_t position = 0;                              ///< of the first one
     const std::vector<int32_t>* page_table = nullptr;  ///< pages for all tokens up to the last row
-    bool wants_logits = false;           ///< of the last row
+    bool wants_logits = false;                         ///< of the last row
   };
   /// Computes the rows and returns logits [rows that want them, vocab], in order.
   Tensor run(const std::vector<Rows>& sequences);

@@ -12,18 +12,20 @@ namespace minke {
 /// frequency and presence penalties, temperature, top_k, top_p, min_p. The draw is a function of
 /// `seed` and the token's position in the sequence only.
 struct SamplingParams {
-  double temperature = 1.0;         ///< 0: the most likely token (greedy), ties to the lower id
-  int top_k = 0;                    ///< keep the k most likely; 0: all
-  double top_p = 1.0;               ///< keep the smallest set with this probability; 1: all
-  double min_p = 0.0;               ///< drop tokens below min_p times the most likely one's
-  double repetition_penalty = 1.0;  ///< divides positive and multiplies negative logits of seen tokens
-  int repetition_window = 64;       ///< how many last tokens (prompt included) count as seen; -1: all
-  double frequency_penalty = 0.0;   ///< subtracted once for each time a token was generated
-  double presence_penalty = 0.0;    ///< subtracted once if a token was generated
+  double temperature = 1.0;  ///< 0: the most likely token (greedy), ties to the lower id
+  int top_k = 0;             ///< keep the k most likely; 0: all
+  double top_p = 1.0;        ///< keep the smallest set with this probability; 1: all
+  double min_p = 0.0;        ///< drop tokens below min_p times the most likely one's
+  double repetition_penalty =
+      1.0;                     ///< divides positive and multiplies negative logits of seen tokens
+  int repetition_window = 64;  ///< how many last tokens (prompt included) count as seen; -1: all
+  double frequency_penalty = 0.0;  ///< subtracted once for each time a token was generated
+  double presence_penalty = 0.0;   ///< subtracted once if a token was generated
   uint64_t seed = 0;
   std::vector<std::pair<int32_t, float>> logit_bias;  ///< added to the logits of these token ids
 
-  /// Names each setting once, for flags, request fields and documents: v(name, field, low, high, help).
+  /// Names each setting once, for flags, request fields and documents: v(name, field, low, high,
+  /// help).
   template <class Visitor>
   void visit(Visitor& v) {
     v("temperature", temperature, 0.0, 2.0, "randomness; 0 takes the most likely token");
@@ -50,7 +52,7 @@ struct Request {
   std::vector<int32_t> prompt;  ///< 1 or more ids, each below the vocabulary's size
   int max_tokens = 0;           ///< most tokens to generate; 0 or less: up to the context's end
   std::vector<int32_t> stop_tokens;  ///< ids that end the generation, e.g. end of turn
-  int num_top_logprobs = -1;    ///< -1: no log-probabilities; n: of the drawn token and the n best
+  int num_top_logprobs = -1;  ///< -1: no log-probabilities; n: of the drawn token and the n best
   SamplingParams sampling;
 };
 

@@ -40,15 +40,15 @@ void penalize_use(std::span<float> logits, const SamplingParams& params,
   std::unordered_map<int32_t, int> uses;
   for (const int32_t token : generated) ++uses[token];
   for (const auto& [token, count] : uses) {
-    logits[token] -=
-        static_cast<float>(params.frequency_penalty * count + params.presence_penalty);
+    logits[token] -= static_cast<float>(params.frequency_penalty * count + params.presence_penalty);
   }
 }
 
 }  // namespace
 
 int32_t argmax(std::span<const float> logits) {
-  // Eight running maxima first, which compilers turn into vectors; then the first index that has it.
+  // Eight running maxima first, which compilers turn into vectors; then the first index that has
+  // it.
   float best[8];
   std::fill(best, best + 8, -INFINITY);
   size_t i = 0;

@@ -14,8 +14,8 @@ struct SamplerHistory {
   size_t num_prompt = 0;            ///< how many of them are the prompt
 };
 
-/// Draws tokens from logits. Keeps only scratch memory between calls: the result is a function of the
-/// arguments.
+/// Draws tokens from logits. Keeps only scratch memory between calls: the result is a function of
+/// the arguments.
 class Sampler {
  public:
   /// The next token: SamplingParams' steps in their order, then a draw by (params.seed, position),
@@ -35,8 +35,8 @@ class Sampler {
   std::vector<Candidate> candidates_;
 };
 
-/// ln p of every token would need vocab numbers; this is the one of `token` and the `count` largest, in
-/// descending order (ties: the lower id first), from raw logits.
+/// ln p of every token would need vocab numbers; this is the one of `token` and the `count`
+/// largest, in descending order (ties: the lower id first), from raw logits.
 struct TokenLogprobs {
   float logprob = 0.0f;
   std::vector<std::pair<int32_t, float>> top;

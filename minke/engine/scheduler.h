@@ -19,15 +19,16 @@ struct ScheduleLimits {
 /// What the next forward computes.
 struct SchedulePlan {
   int num_admitted = 0;  ///< this many from the front of `waiting` join the end of `running`
-  int num_preempted = 0;  ///< this many from the end of `running` go back to the front of `waiting`;
-                          ///< they lose their pages and are computed anew later, to the same bits
+  int num_preempted =
+      0;  ///< this many from the end of `running` go back to the front of `waiting`;
+          ///< they lose their pages and are computed anew later, to the same bits
   std::vector<int> num_rows;  ///< tokens to compute for each sequence of the new `running`
 };
 
-/// Plans one step, as a pure function. Sequences run in order of admission. The oldest ones get their
-/// pages first: when pages run out, the youngest are preempted, never the oldest, so that one always
-/// ends. Sequences that generate take one row each; prompts share what is left of chunk_tokens. A
-/// waiting one is admitted when pages for all its tokens and one more are free.
+/// Plans one step, as a pure function. Sequences run in order of admission. The oldest ones get
+/// their pages first: when pages run out, the youngest are preempted, never the oldest, so that one
+/// always ends. Sequences that generate take one row each; prompts share what is left of
+/// chunk_tokens. A waiting one is admitted when pages for all its tokens and one more are free.
 /// Requires that the pool's pages suffice for any one sequence.
 SchedulePlan plan_step(const std::vector<SequenceState>& running,
                        const std::vector<SequenceState>& waiting, int64_t num_free_pages,

@@ -52,12 +52,11 @@ void write_kv(const Device& device, const ConstView& k, const ConstView& v,
   WriteKvFn* const run = choose(kWriteKv, usable_level(device, k.dtype, pages.head_dim));
   const int64_t num_heads = pages.num_kv_heads;
   const int64_t grain = k.rows >= 16 ? 1 : num_segments * num_heads;  // few rows: one thread
-  device.pool().parallel_for(num_segments * num_heads, grain,
-                             [&](int64_t begin, int64_t end, int) {
-                               for (int64_t i = begin; i < end; ++i) {
-                                 run(k, v, segments[i / num_heads], pages, i % num_heads);
-                               }
-                             });
+  device.pool().parallel_for(num_segments * num_heads, grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      run(k, v, segments[i / num_heads], pages, i % num_heads);
+    }
+  });
 }
 
 void attention(const Device& device, const ConstView& q, const AttentionSegment* segments,

@@ -6,8 +6,8 @@
 
 namespace minke::kernels {
 
-/// One entry of a kernel's list: the function and the level of instructions it needs. Lists run from
-/// the best to `ref`, which every list ends with.
+/// One entry of a kernel's list: the function and the level of instructions it needs. Lists run
+/// from the best to `ref`, which every list ends with.
 template <class Fn>
 struct Implementation {
   CpuLevel level;

@@ -50,8 +50,9 @@ constexpr std::array<Implementation<QuantizeFn>, 1> kQuantize = {
     {{CpuLevel::kRef, ref::quantize_int8}}};
 #endif
 
-// Panels a thread takes at a time: an even number (tiles are two panels), some eight pieces a thread
-// so that a delayed thread costs an eighth of its share, but not less than ~16 KB of weights.
+// Panels a thread takes at a time: an even number (tiles are two panels), some eight pieces a
+// thread so that a delayed thread costs an eighth of its share, but not less than ~16 KB of
+// weights.
 int64_t panel_grain(const Device& device, const PackedView& w) {
   const int64_t pieces = 8 * device.pool().num_threads();
   const int64_t even_share = (w.num_panels() + pieces - 1) / pieces;
@@ -62,8 +63,8 @@ int64_t panel_grain(const Device& device, const PackedView& w) {
 template <class Body>
 void over_panels(const Device& device, const PackedView& w, const Body& body) {
   const int64_t scratch_bytes = matmul_scratch_bytes(w.cols);
-  const Tensor scratch = Tensor::empty(device.arena(), DType::kI8,
-                                       {device.pool().num_threads(), scratch_bytes});
+  const Tensor scratch =
+      Tensor::empty(device.arena(), DType::kI8, {device.pool().num_threads(), scratch_bytes});
   auto* base = reinterpret_cast<std::byte*>(scratch.data<int8_t>());
   device.pool().parallel_for(w.num_panels(), panel_grain(device, w),
                              [&](int64_t begin, int64_t end, int worker) {
@@ -90,9 +91,8 @@ void quantize_int8(const Device& device, const ConstView& x, const Int8View& out
            "quantize_int8: x [{}, {}] q [{}, {}]", x.rows, x.cols, out.rows, out.cols);
   QuantizeFn* const run = choose(kQuantize, device.level());
   constexpr int64_t kGrain = 16;  // rows: ~1 us each, a barrier costs 0.1 us
-  device.pool().parallel_for(x.rows, kGrain, [&](int64_t begin, int64_t end, int) {
-    run(x, out, begin, end);
-  });
+  device.pool().parallel_for(x.rows, kGrain,
+                             [&](int64_t begin, int64_t end, int) { run(x, out, begin, end); });
 }
 
 void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y) {

@@ -5,17 +5,17 @@ namespace minke::kernels {
 
 /// y = x W^T in floating point: x [n, cols], w packed [rows, cols] of any format, y [n, rows].
 /// x and y are f32, or f64 with an f64 matrix. Each weight is decoded to f32 in registers; each
-/// output is one chain of fused multiply-adds over the inputs in order, so its bits do not depend on
-/// n, the tiling or the threads. y must not overlap x. Cost: 2 n rows cols flops.
+/// output is one chain of fused multiply-adds over the inputs in order, so its bits do not depend
+/// on n, the tiling or the threads. y must not overlap x. Cost: 2 n rows cols flops.
 void matmul(const Device& device, const ConstView& x, const PackedView& w, const View& y);
 
 /// Quantises rows of f32 `x`, rounding to nearest even: scale = max|x| / 127 in each block of 32.
 /// x.cols must be a multiple of 32.
 void quantize_int8(const Device& device, const ConstView& x, const Int8View& out);
 
-/// y = x W^T with integer products: w must be a block format. Inside a block of 32 the sum is an exact
-/// int32; over the blocks, in order, y = fma(dot, d * scale, y), then fma(m, scale_sum, y). The bits do
-/// not depend on x.rows, the tiling or the threads. y is f32 [x.rows, w.rows].
+/// y = x W^T with integer products: w must be a block format. Inside a block of 32 the sum is an
+/// exact int32; over the blocks, in order, y = fma(dot, d * scale, y), then fma(m, scale_sum, y).
+/// The bits do not depend on x.rows, the tiling or the threads. y is f32 [x.rows, w.rows].
 void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y);
 
 /// dx = dy W: dy [n, rows], dx [n, cols], for f32 and f64 matrices: the input's gradient of matmul.

@@ -34,8 +34,8 @@ struct PackedView {
   int64_t num_panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
 };
 
-/// Activations quantised to int8, one scale for every 32 inputs of a row: x ~ scale * q. The buffers are
-/// the caller's.
+/// Activations quantised to int8, one scale for every 32 inputs of a row: x ~ scale * q. The
+/// buffers are the caller's.
 struct Int8View {
   int8_t* q = nullptr;         ///< [rows, cols]
   float* scale = nullptr;      ///< [rows, num_blocks]
@@ -61,9 +61,7 @@ struct KvPages {
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
 
-  int64_t element_bytes() const {
-    return dtype == DType::kF64 ? 8 : dtype == DType::kF32 ? 4 : 2;
-  }
+  int64_t element_bytes() const { return dtype == DType::kF64 ? 8 : dtype == DType::kF32 ? 4 : 2; }
   /// Of the keys, and of the values, of a page.
   int64_t part_bytes() const { return num_kv_heads * head_dim * kPageTokens * element_bytes(); }
   int64_t page_bytes() const { return 2 * part_bytes(); }

@@ -6,8 +6,8 @@
 
 namespace minke::kernels {
 
-// Kernels that go through rows once. All are f32 or f64 (all views of a call alike), parallel over rows
-// or over columns, and give the same bits for any number of threads and rows.
+// Kernels that go through rows once. All are f32 or f64 (all views of a call alike), parallel over
+// rows or over columns, and give the same bits for any number of threads and rows.
 
 /// y = a + b. y may be a or b.
 void add(const Device& device, const ConstView& a, const ConstView& b, const View& y);
@@ -19,7 +19,8 @@ void rms_norm(const Device& device, const ConstView& x, const ConstView& w, doub
 void rms_norm_grad(const Device& device, const ConstView& x, const ConstView& w, double eps,
                    const ConstView& dy, const View& dx, const View& dw);
 
-/// y = silu(gate) * up, silu(g) = g / (1 + exp(-g)): gate_up [n, 2 f] holds gate, then up; y [n, f].
+/// y = silu(gate) * up, silu(g) = g / (1 + exp(-g)): gate_up [n, 2 f] holds gate, then up; y [n,
+/// f].
 void swiglu(const Device& device, const ConstView& gate_up, const View& y);
 void swiglu_grad(const Device& device, const ConstView& gate_up, const ConstView& dy,
                  const View& d_gate_up);
@@ -31,20 +32,21 @@ enum class RopeStyle {
 };
 struct RopeArgs {
   const int32_t* positions = nullptr;  ///< one a row
-  const float* cos_sin = nullptr;      ///< [positions, head_dim]: head_dim/2 cosines, then the sines
+  const float* cos_sin = nullptr;  ///< [positions, head_dim]: head_dim/2 cosines, then the sines
   int64_t head_dim = 0;
   RopeStyle style = RopeStyle::kInterleaved;
   bool inverse = false;  ///< rotate backwards: the gradient of rope
 };
-/// Rotates the pairs of each head by its row's position (RoFormer, eq. 34). x, y: [n, heads * head_dim].
-/// y may be x.
+/// Rotates the pairs of each head by its row's position (RoFormer, eq. 34). x, y: [n, heads *
+/// head_dim]. y may be x.
 void rope(const Device& device, const ConstView& x, const RopeArgs& args, const View& y);
 
 /// d_table (row-major [vocab, cols], overwritten) = sum over i of dy[i] at row ids[i], in order.
 void embedding_grad(const Device& device, const ConstView& dy, const int32_t* ids,
                     const View& d_table);
 
-/// losses[i] = logsumexp(logits[i]) - logits[i, targets[i]]; 0 where the target is negative (ignored).
+/// losses[i] = logsumexp(logits[i]) - logits[i, targets[i]]; 0 where the target is negative
+/// (ignored).
 void cross_entropy(const Device& device, const ConstView& logits, const int32_t* targets,
                    const View& losses);
 /// d_logits[i] = (softmax(logits[i]) - onehot) * scale, 0 for ignored rows. May be logits.

@@ -1,5 +1,5 @@
-// Llama (Touvron et al. 2023): pre-norm blocks of grouped-query attention with rotary embeddings and a
-// SwiGLU feed-forward, RMSNorm before the head. SmolLM2 is one.
+// Llama (Touvron et al. 2023): pre-norm blocks of grouped-query attention with rotary embeddings
+// and a SwiGLU feed-forward, RMSNorm before the head. SmolLM2 is one.
 #include <cstring>
 
 #include "minke/models/registry.h"
@@ -37,8 +37,7 @@ class Llama final : public Model {
   Tensor rope_;  // [positions, head_dim], see rope_table()
 };
 
-Result<Layer> Llama::load_layer(ParameterLoader& loader, int64_t index,
-                                Precision precision) const {
+Result<Layer> Llama::load_layer(ParameterLoader& loader, int64_t index, Precision precision) const {
   const std::string prefix = fmt::format("blk.{}.", index);
   const int64_t q_rows = config_.num_attention_heads * config_.head_dim;
   const int64_t kv_rows = config_.num_key_value_heads * config_.head_dim;
@@ -48,13 +47,12 @@ Result<Layer> Llama::load_layer(ParameterLoader& loader, int64_t index,
                                        {prefix + "attn_k.weight", kv_rows},
                                        {prefix + "attn_v.weight", kv_rows}},
                                       config_.hidden_size));
-  MK_ASSIGN(auto output, loader.matrices({{prefix + "attn_output.weight", config_.hidden_size}},
-                                         q_rows));
+  MK_ASSIGN(auto output,
+            loader.matrices({{prefix + "attn_output.weight", config_.hidden_size}}, q_rows));
   MK_ASSIGN(layer.ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
-  MK_ASSIGN(auto gate_up,
-            loader.matrices({{prefix + "ffn_gate.weight", config_.intermediate_size},
-                             {prefix + "ffn_up.weight", config_.intermediate_size}},
-                            config_.hidden_size));
+  MK_ASSIGN(auto gate_up, loader.matrices({{prefix + "ffn_gate.weight", config_.intermediate_size},
+                                           {prefix + "ffn_up.weight", config_.intermediate_size}},
+                                          config_.hidden_size));
   MK_ASSIGN(auto down, loader.matrices({{prefix + "ffn_down.weight", config_.hidden_size}},
                                        config_.intermediate_size));
   layer.qkv = Linear(std::move(qkv), precision);
@@ -64,11 +62,10 @@ Result<Layer> Llama::load_layer(ParameterLoader& loader, int64_t index,
   return layer;
 }
 
-Result<void> Llama::load(const Device& device, const WeightFile& file,
-                         const LoadOptions& options) {
+Result<void> Llama::load(const Device& device, const WeightFile& file, const LoadOptions& options) {
   ParameterLoader loader(device, file, store_);
-  MK_ASSIGN(auto embedding, loader.matrices({{"token_embd.weight", config_.vocab_size}},
-                                            config_.hidden_size));
+  MK_ASSIGN(auto embedding,
+            loader.matrices({{"token_embd.weight", config_.vocab_size}}, config_.hidden_size));
   embedding_ = embedding.front();
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     MK_ASSIGN(Layer layer, load_layer(loader, i, options.precision));
@@ -97,8 +94,7 @@ Tensor Llama::attend(const Context& context, const Tensor& x, const ForwardBatch
                                config_.rope_style, false};
   const Tensor qkv = layers_[layer].qkv.forward(context, x);
   const Tensor q = ops::rope(context, ops::columns(context, qkv, 0, q_cols), rope);
-  const Tensor k =
-      ops::rope(context, ops::columns(context, qkv, q_cols, q_cols + kv_cols), rope);
+  const Tensor k = ops::rope(context, ops::columns(context, qkv, q_cols, q_cols + kv_cols), rope);
   const Tensor v = ops::columns(context, qkv, q_cols + kv_cols, q_cols + 2 * kv_cols);
   const Tensor mixed = attention(context, q, k, v, shape, batch.kv, layer);
   return layers_[layer].output.forward(context, mixed);
@@ -171,18 +167,19 @@ Result<ModelConfig> llama_config(const GgufFile& file) {
   MK_ASSIGN(const uint64_t rope_dim, file.get_uint_or("llama.rope.dimension_count", head_dim));
   if (config.num_attention_heads % config.num_key_value_heads != 0 || config.head_dim % 2 != 0 ||
       value_dim != head_dim || rope_dim != head_dim) {
-    return fail(ErrorCode::kCorrupt,
-                "gguf: llama with {} heads, {} kv heads, head size {} (values {}, rope {}) cannot be "
-                "run: heads must be a multiple of kv heads and the sizes equal and even",
-                config.num_attention_heads, config.num_key_value_heads, config.head_dim, value_dim,
-                rope_dim);
+    return fail(
+        ErrorCode::kCorrupt,
+        "gguf: llama with {} heads, {} kv heads, head size {} (values {}, rope {}) cannot be "
+        "run: heads must be a multiple of kv heads and the sizes equal and even",
+        config.num_attention_heads, config.num_key_value_heads, config.head_dim, value_dim,
+        rope_dim);
   }
   MK_ASSIGN(config.rms_norm_eps, file.get_float("llama.attention.layer_norm_rms_epsilon"));
   MK_ASSIGN(config.rope_theta, file.get_float_or("llama.rope.freq_base", 10000.0));
   MK_ASSIGN(const auto scaling, file.get_string_or("llama.rope.scaling.type", "none"));
   if ((scaling != "none" && scaling != "") || file.find("rope_freqs.weight") != nullptr) {
-    return fail(ErrorCode::kUsage, "this llama file scales its rope ('{}'), which minke cannot do yet",
-                scaling);
+    return fail(ErrorCode::kUsage,
+                "this llama file scales its rope ('{}'), which minke cannot do yet", scaling);
   }
   if (file.find("blk.0.ffn_gate_inp.weight") != nullptr ||
       file.find("blk.0.attn_q.bias") != nullptr) {

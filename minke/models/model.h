@@ -30,7 +30,8 @@ struct ModelConfig {
 
   /// Bytes that a token takes in the KV cache.
   int64_t kv_token_bytes(DType kv_dtype) const {
-    return 2 * num_hidden_layers * num_key_value_heads * head_dim * dtype_info(kv_dtype).block_bytes;
+    return 2 * num_hidden_layers * num_key_value_heads * head_dim *
+           dtype_info(kv_dtype).block_bytes;
   }
 };
 
@@ -47,8 +48,8 @@ struct ForwardBatch {
 class Model {
  public:
   virtual ~Model() = default;
-  /// logits [logit rows, vocab_size] in f32. With a tape, records for the gradients of the trainable
-  /// parameters (no cache, all rows).
+  /// logits [logit rows, vocab_size] in f32. With a tape, records for the gradients of the
+  /// trainable parameters (no cache, all rows).
   virtual Tensor forward(const Context& context, const ForwardBatch& batch) const = 0;
 
   const ModelConfig& config() const { return config_; }
@@ -66,12 +67,13 @@ struct LoadOptions {
   int64_t context_tokens = 0;  ///< positions to prepare; 0: all that the model was made for
 };
 
-/// Reads the shape of a GGUF model: kUsage for an architecture that minke does not have (named, with
-/// the list of those it has), kCorrupt for missing or impossible values.
+/// Reads the shape of a GGUF model: kUsage for an architecture that minke does not have (named,
+/// with the list of those it has), kCorrupt for missing or impossible values.
 Result<ModelConfig> config_from_gguf(const GgufFile& file);
 
-/// Makes the model of `config` with weights from `file` (GGUF names). The weights are packed into memory of
-/// their own; the file's pages are dropped as that happens. The device must outlive the model.
+/// Makes the model of `config` with weights from `file` (GGUF names). The weights are packed into
+/// memory of their own; the file's pages are dropped as that happens. The device must outlive the
+/// model.
 Result<std::unique_ptr<Model>> load_model(const Device& device, const WeightFile& file,
                                           const ModelConfig& config, const LoadOptions& options);
 

@@ -6,8 +6,8 @@
 
 namespace minke {
 
-/// An architecture: how its shape is read and how it is made. Adding one is a file in this folder and a
-/// row in registry.cpp.
+/// An architecture: how its shape is read and how it is made. Adding one is a file in this folder
+/// and a row in registry.cpp.
 struct Architecture {
   std::string_view name;  ///< general.architecture in GGUF
   Result<ModelConfig> (*read_config)(const GgufFile& file);

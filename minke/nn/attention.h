@@ -6,8 +6,8 @@
 
 namespace minke {
 
-/// The cache of a batch as layers see it: pages of all layers and, for each sequence in the batch, its
-/// rows and page table. Without pages (training) the batch is whole sequences of seq_len rows.
+/// The cache of a batch as layers see it: pages of all layers and, for each sequence in the batch,
+/// its rows and page table. Without pages (training) the batch is whole sequences of seq_len rows.
 struct KvView {
   std::byte* data = nullptr;  ///< pages of layer 0; layer i begins layer_bytes * i further
   int64_t layer_bytes = 0;
@@ -17,9 +17,9 @@ struct KvView {
   bool cached() const { return data != nullptr; }
 };
 
-/// Causal grouped-query attention of rows q [n, heads * d] over keys and values: with a cache, k and v are
-/// appended to layer `layer`'s pages first and the rows attend over their sequence's pages;
-/// without, over their own sequence of shape.seq_len rows. The same kernel either way.
+/// Causal grouped-query attention of rows q [n, heads * d] over keys and values: with a cache, k
+/// and v are appended to layer `layer`'s pages first and the rows attend over their sequence's
+/// pages; without, over their own sequence of shape.seq_len rows. The same kernel either way.
 Tensor attention(const Context& context, const Tensor& q, const Tensor& k, const Tensor& v,
                  const ops::AttentionShape& shape, const KvView& kv, int64_t layer);
 

@@ -6,8 +6,8 @@
 
 namespace minke {
 
-/// y = x W^T, W being the rows of one or more Parameters one after the other (several only when their
-/// formats differ). The arithmetic is a property of the Linear: kInt8 quantises x once and
+/// y = x W^T, W being the rows of one or more Parameters one after the other (several only when
+/// their formats differ). The arithmetic is a property of the Linear: kInt8 quantises x once and
 /// multiplies block-quantised parts in integers; other parts, and kF32, compute in f32.
 class Linear {
  public:

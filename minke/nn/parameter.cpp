@@ -80,10 +80,10 @@ Result<std::vector<const Parameter*>> ParameterLoader::matrices(const std::vecto
     parameter.cols = cols;
     const int64_t bytes = kernels::packed_bytes(parameter.dtype, rows, cols);
     // Block formats are opaque bytes to tensors; the others keep their element type.
-    parameter.value = is_block_quantized(parameter.dtype)
-                          ? Tensor::zeros(DType::kI8, {bytes})
-                          : Tensor::zeros(parameter.dtype,
-                                          {bytes / dtype_info(parameter.dtype).block_bytes});
+    parameter.value =
+        is_block_quantized(parameter.dtype)
+            ? Tensor::zeros(DType::kI8, {bytes})
+            : Tensor::zeros(parameter.dtype, {bytes / dtype_info(parameter.dtype).block_bytes});
     std::byte* to = parameter.value.view().data;
     for (size_t i = first; i < last; ++i) {
       parameter.names.push_back(wanted[i].name);

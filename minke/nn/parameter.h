@@ -10,9 +10,9 @@
 
 namespace minke {
 
-/// Weights of the model. A matrix lies in the packed layout (kernels/packed.h); a vector (norm) is a plain
-/// [cols] tensor. Several matrices of a file may share one Parameter, their rows one after the other
-/// (Q, K and V; gate and up), because they read the same input.
+/// Weights of the model. A matrix lies in the packed layout (kernels/packed.h); a vector (norm) is
+/// a plain [cols] tensor. Several matrices of a file may share one Parameter, their rows one after
+/// the other (Q, K and V; gate and up), because they read the same input.
 struct Parameter {
   std::vector<std::string> names;  ///< of the tensors in files, in row order
   std::vector<int64_t> name_rows;  ///< rows of each
@@ -29,8 +29,8 @@ struct Parameter {
   int64_t num_elements() const { return (rows > 0 ? rows : 1) * cols; }
 };
 
-/// Owns all parameters of a model; trainer, checkpoint and engine look at the same one. `version` rises
-/// with every change of the values, which voids what was computed from them (prefix caches).
+/// Owns all parameters of a model; trainer, checkpoint and engine look at the same one. `version`
+/// rises with every change of the values, which voids what was computed from them (prefix caches).
 class ParameterStore {
  public:
   /// Parameters keep their address for the life of the store.
@@ -55,9 +55,9 @@ class ParameterLoader {
   /// A vector of `cols` elements, decoded to f32.
   Result<const Parameter*> vector(const std::string& name, int64_t cols);
 
-  /// Matrices [rows, cols] of the same input, packed. Neighbours of one format share a Parameter, so the
-  /// result has one Parameter when all formats agree. Every rows must be a multiple of 16 unless
-  /// there is one matrix. The file's pages are dropped as they are packed.
+  /// Matrices [rows, cols] of the same input, packed. Neighbours of one format share a Parameter,
+  /// so the result has one Parameter when all formats agree. Every rows must be a multiple of 16
+  /// unless there is one matrix. The file's pages are dropped as they are packed.
   struct Matrix {
     std::string name;
     int64_t rows = 0;

@@ -8,8 +8,9 @@
 
 namespace minke::ops {
 
-// Differentiable functions. Each takes a Context, computes at once, and records itself when the context
-// has a tape and an input has a name on it. Shapes: n rows (tokens), f32 (or f64 in gradient checks).
+// Differentiable functions. Each takes a Context, computes at once, and records itself when the
+// context has a tape and an input has a name on it. Shapes: n rows (tokens), f32 (or f64 in
+// gradient checks).
 
 /// a + b, shapes equal.
 Tensor add(const Context& context, const Tensor& a, const Tensor& b);
@@ -20,23 +21,22 @@ Tensor rms_norm(const Context& context, const Tensor& x, const Tensor& weight, d
 /// silu(gate) * up: gate_up [n, 2 f] -> [n, f].
 Tensor swiglu(const Context& context, const Tensor& gate_up);
 
-/// Rotary embedding of x [n, heads * head_dim] at `args.positions` (which must live until backward).
+/// Rotary embedding of x [n, heads * head_dim] at `args.positions` (which must live until
+/// backward).
 Tensor rope(const Context& context, const Tensor& x, const kernels::RopeArgs& args);
 
 /// Columns [begin, end) of x as a tensor of its own on the tape; shares x's memory.
 Tensor columns(const Context& context, const Tensor& x, int64_t begin, int64_t end);
 
-/// A weight matrix in the packed layout (kernels/packed.h), as ops see it: `storage` is a flat tensor of
-/// the matrix's dtype (f32/f64: [panels * cols * 16], may be watched by a tape), or i8 bytes for
-/// frozen formats.
+/// A weight matrix in the packed layout (kernels/packed.h), as ops see it: `storage` is a flat
+/// tensor of the matrix's dtype (f32/f64: [panels * cols * 16], may be watched by a tape), or i8
+/// bytes for frozen formats.
 struct Weight {
   Tensor storage;
   DType dtype = DType::kF32;
   int64_t rows = 0;  ///< outputs
   int64_t cols = 0;  ///< inputs
-  kernels::PackedView view() const {
-    return {storage.view().data, dtype, rows, cols};
-  }
+  kernels::PackedView view() const { return {storage.view().data, dtype, rows, cols}; }
 };
 
 /// x W^T in floating point: x [n, cols] -> [n, rows]; gradients to x (if f32/f64 weights) and W.
@@ -46,8 +46,8 @@ Tensor linear(const Context& context, const Tensor& x, const Weight& weight);
 Tensor embedding(const Context& context, const Weight& table, std::span<const int32_t> ids);
 
 /// Causal self-attention over whole sequences of `seq_len` rows each: q [n, heads * d], k and v
-/// [n, kv_heads * d] -> [n, heads * d]. The forward is the same paged kernel that serving uses (pages
-/// of f32 built for the call), so the bits are the same.
+/// [n, kv_heads * d] -> [n, heads * d]. The forward is the same paged kernel that serving uses
+/// (pages of f32 built for the call), so the bits are the same.
 struct AttentionShape {
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;

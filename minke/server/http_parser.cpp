@@ -82,7 +82,9 @@ struct HttpRequestParser::Impl {
       return fail_with(505, "expected HTTP/1.0 or HTTP/1.1");
     }
     if (error) return fail_with(400, fmt::format("malformed request: {}", error.message()));
-    if (parser.is_header_done() && !head_read) {
+    // Beast has been given the whole head: if it wants more of it, a line of it is too short.
+    if (!parser.is_header_done()) return fail_with(400, "malformed request: bad request line");
+    if (!head_read) {
       if (const HttpParse read = read_head(); read == HttpParse::kFailed) return read;
     }
     return parser.is_done() ? HttpParse::kDone : HttpParse::kNeedMore;

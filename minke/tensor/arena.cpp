@@ -30,8 +30,8 @@ void* allocate_pages(size_t bytes) {
   const size_t size = page_rounded(bytes == 0 ? 1 : bytes);
   // One huge page more, so that the start can be aligned to one; the rest is given back.
   const size_t slack = size >= kHugePage ? kHugePage : 0;
-  void* mapped = ::mmap(nullptr, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                        -1, 0);
+  void* mapped =
+      ::mmap(nullptr, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   MK_CHECK(mapped != MAP_FAILED, "out of memory: cannot map {} bytes", size);
   auto* base = static_cast<std::byte*>(mapped);
   if (slack == 0) return base;

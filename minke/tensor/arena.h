@@ -7,8 +7,8 @@
 namespace minke {
 
 /// Memory for tensors: freed blocks are kept by size and handed out again, so that a step after the
-/// first one asks the system for nothing. Sizes are rounded up to limit their number (a quarter of a
-/// power of two). Blocks are 64-byte aligned; large ones are advised to be huge pages.
+/// first one asks the system for nothing. Sizes are rounded up to limit their number (a quarter of
+/// a power of two). Blocks are 64-byte aligned; large ones are advised to be huge pages.
 ///
 /// Not thread-safe: only the thread that computes on the device allocates.
 class Arena {

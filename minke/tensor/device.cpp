@@ -11,9 +11,12 @@ constexpr CpuLevel kLevels[] = {CpuLevel::kAvx512Vnni, CpuLevel::kAvx2, CpuLevel
 
 const char* cpu_level_name(CpuLevel level) {
   switch (level) {
-    case CpuLevel::kRef: return "ref";
-    case CpuLevel::kAvx2: return "avx2";
-    case CpuLevel::kAvx512Vnni: return "avx512_vnni";
+    case CpuLevel::kRef:
+      return "ref";
+    case CpuLevel::kAvx2:
+      return "avx2";
+    case CpuLevel::kAvx512Vnni:
+      return "avx512_vnni";
   }
   return "?";
 }

@@ -18,8 +18,8 @@ Storage::~Storage() {
 
 Tensor Tensor::empty(Arena& arena, DType dtype, const Shape& shape) {
   Tensor made;
-  made.storage_ =
-      std::make_shared<Storage>(arena, static_cast<size_t>(dtype_bytes(dtype, shape.num_elements())));
+  made.storage_ = std::make_shared<Storage>(
+      arena, static_cast<size_t>(dtype_bytes(dtype, shape.num_elements())));
   made.data_ = made.storage_->data();
   made.dtype_ = dtype;
   made.shape_ = shape;

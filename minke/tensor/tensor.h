@@ -34,8 +34,8 @@ class Storage {
 /// Names a value on a tape; 0: not on any tape, so no gradient flows to it.
 using VarId = uint32_t;
 
-/// A handle to numbers in memory, up to four dimensions, the last one contiguous. Copying copies the
-/// handle, not the numbers. Matrices cut out of a wider one have a row stride of their own.
+/// A handle to numbers in memory, up to four dimensions, the last one contiguous. Copying copies
+/// the handle, not the numbers. Matrices cut out of a wider one have a row stride of their own.
 class Tensor {
  public:
   Tensor() = default;
@@ -63,9 +63,7 @@ class Tensor {
     return {data<T>(), static_cast<size_t>(num_elements())};
   }
   /// As a matrix: all dimensions but the last are rows.
-  View view() const {
-    return {data_, dtype_, shape_.num_rows(), shape_.back(), row_stride_};
-  }
+  View view() const { return {data_, dtype_, shape_.num_rows(), shape_.back(), row_stride_}; }
 
   /// Columns [begin, end) of a matrix, sharing its memory: [rows, end - begin] with its row stride.
   Tensor columns(int64_t begin, int64_t end) const;

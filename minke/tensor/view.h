@@ -6,9 +6,9 @@
 
 namespace minke {
 
-/// A matrix in memory, raw: what kernels read. Rows are `stride` elements apart, elements of a row are
-/// neighbours. Owns nothing. (No header that instantiates templates is included here: this file is
-/// compiled with the instruction sets of the kernels.)
+/// A matrix in memory, raw: what kernels read. Rows are `stride` elements apart, elements of a row
+/// are neighbours. Owns nothing. (No header that instantiates templates is included here: this file
+/// is compiled with the instruction sets of the kernels.)
 struct ConstView {
   const std::byte* data = nullptr;
   DType dtype = DType::kF32;

@@ -11,14 +11,15 @@ namespace minke {
 
 void Bpe::reserve(size_t num_merges) {
   MK_CHECK(merged_.empty(), "bpe: reserve after {} merges", merged_.size());
-  slots_.assign(std::bit_ceil(num_merges * 2 + 2), Slot{});
+  slots_.assign(std::bit_ceil(num_merges * 2 + 2), kNoRank);
+  pairs_.reserve(num_merges);
   merged_.reserve(num_merges);
 }
 
 size_t Bpe::slot_of(uint64_t pair) const {
   const size_t mask = slots_.size() - 1;
   size_t at = mix64(pair) & mask;
-  while (slots_[at].rank != kNoRank && slots_[at].pair != pair) at = (at + 1) & mask;
+  while (slots_[at] != kNoRank && pairs_[slots_[at]] != pair) at = (at + 1) & mask;
   return at;
 }
 
@@ -27,9 +28,10 @@ void Bpe::add_merge(int32_t left, int32_t right, int32_t merged) {
            merged_.size() + 1);
   MK_CHECK(left >= 0 && right >= 0 && merged >= 0, "bpe: merge {} {} -> {}", left, right, merged);
   const uint64_t pair = pair_of(left, right);
-  Slot& slot = slots_[slot_of(pair)];
-  if (slot.rank != kNoRank) return;
-  slot = {pair, static_cast<uint32_t>(merged_.size())};
+  uint32_t& slot = slots_[slot_of(pair)];
+  if (slot != kNoRank) return;
+  slot = static_cast<uint32_t>(merged_.size());
+  pairs_.push_back(pair);
   merged_.push_back(merged);
 }
 

@@ -44,25 +44,23 @@ class Bpe {
 
  private:
   static constexpr uint32_t kNoRank = ~uint32_t{0};
-  struct Slot {
-    uint64_t pair = ~uint64_t{0};
-    uint32_t rank = kNoRank;
-  };
-
   static uint64_t pair_of(int32_t left, int32_t right) {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
   size_t slot_of(uint64_t pair) const;
   uint32_t rank_of(int32_t left, int32_t right) const {
-    return left < 0 || right < 0 ? kNoRank : slots_[slot_of(pair_of(left, right))].rank;
+    return left < 0 || right < 0 ? kNoRank : slots_[slot_of(pair_of(left, right))];
   }
   void merge_short(Scratch& scratch) const;
   void merge_long(Scratch& scratch) const;
   void update_rank(int32_t left, Scratch& scratch) const;
 
   std::array<int32_t, 256> symbol_of_byte_;
-  std::vector<Slot> slots_ = std::vector<Slot>(2);  // open addressing, at most half full
-  std::vector<int32_t> merged_;                     // by rank
+  // Open addressing, at most half full: ranks only, so that the table stays in the second-level
+  // cache (0.5 MB for 49k merges against 2 MB with the pairs beside).
+  std::vector<uint32_t> slots_ = std::vector<uint32_t>(2, kNoRank);
+  std::vector<uint64_t> pairs_;  // by rank
+  std::vector<int32_t> merged_;  // by rank
 };
 
 }  // namespace minke

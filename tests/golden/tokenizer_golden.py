@@ -3,10 +3,10 @@
 
     tokenizer_golden.py LLAMA_SERVER MODEL.gguf [--count N] [--seed S] [--out FILE]
 
-Starts llama-server (its /tokenize takes many strings a request), tokenizes a corpus made from a
+Starts llama-server (its /tokenize takes many strings a request) and tokenizes a corpus made from a
 seed: every Unicode plane, emoji, CJK, digits, white-space runs, contractions, code, special tokens
-as text, and mixtures. Only code points that Python's unicodedata knows as assigned are used. The first
-line of the output records the versions; the others are {"text": ..., "ids": [...]}.
+as text, and mixtures. Only code points that Python's unicodedata knows as assigned are used. The
+first line of the output records the versions; the others are {"text": ..., "ids": [...]}.
 """
 
 import argparse

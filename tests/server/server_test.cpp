@@ -9,9 +9,9 @@
 
 #include "minke/base/clock.h"
 #include "minke/base/json.h"
-#include "scripted_generator.h"
-#include "socket_client.h"
-#include "tiny_text.h"
+#include "tests/server/scripted_generator.h"
+#include "tests/server/socket_client.h"
+#include "tests/server/tiny_text.h"
 
 namespace minke {
 namespace {
@@ -155,6 +155,7 @@ TEST_F(ServerTest, ExpectContinueIsAnswered) {
 TEST_F(ServerTest, MalformedAndSmugglingRequestsAreRefused) {
   const std::pair<const char*, int> cases[] = {
       {"nonsense\r\n\r\n", 400},
+      {"GET / P/\r\n\r\n", 400},
       {"GET / HTTP/2.5\r\nHost: localhost\r\n\r\n", 505},
       {"GET / HTTP/1.1\r\n\r\n", 400},
       {"GET / HTTP/1.1\r\nHost: a\r\nHost: localhost\r\n\r\n", 400},

@@ -7,7 +7,7 @@
 
 #include "minke/base/random.h"
 #include "minke/base/utf8.h"
-#include "tiny_vocabulary.h"
+#include "tests/text/tiny_vocabulary.h"
 
 namespace minke {
 namespace {

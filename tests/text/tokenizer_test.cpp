@@ -7,7 +7,7 @@
 #include <chrono>
 
 #include "minke/base/random.h"
-#include "tiny_vocabulary.h"
+#include "tests/text/tiny_vocabulary.h"
 
 namespace minke {
 namespace {

@@ -37,8 +37,8 @@ static inline Simd::F load_kv(const std::byte* data, int64_t index) {
 // A column is one query (a row of one head); a tile of them shares every key and value it reads.
 template <int kCols>
 struct AttentionTile {
-  const float* q[kCols];   // [head_dim]
-  float* out[kCols];       // [head_dim]
+  const float* q[kCols];    // [head_dim]
+  float* out[kCols];        // [head_dim]
   int64_t num_keys[kCols];  // keys that the query sees: its position + 1
 };
 
@@ -77,7 +77,8 @@ static void page_scores(const AttentionTile<kCols>& tile, const std::byte* keys,
 }
 
 // Turns one column's scores into weights e^(s - max), updating the running maximum and sum; returns
-// the factor by which what was summed so far must shrink (online softmax; Milakov and Gimelshein 2018).
+// the factor by which what was summed so far must shrink (online softmax; Milakov and Gimelshein
+// 2018).
 static inline float page_softmax(float (&scores)[kPageTokens], float& running_max,
                                  float& running_sum) {
   constexpr int kVecs = kPageTokens / Simd::kLanes;
@@ -109,8 +110,7 @@ static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* val
   Simd::F sum[kCols][kVecs];
   for (int c = 0; c < kCols; ++c) {
     for (int v = 0; v < kVecs; ++v) {
-      sum[c][v] = Simd::mul(Simd::load(tile.out[c] + d + v * Simd::kLanes),
-                            Simd::set1(shrink[c]));
+      sum[c][v] = Simd::mul(Simd::load(tile.out[c] + d + v * Simd::kLanes), Simd::set1(shrink[c]));
     }
   }
   for (int64_t t = 0; t < num_tokens; ++t) {
@@ -205,8 +205,8 @@ void attention(const AttentionTask& task) {
 }
 
 template <class T>
-static void scatter_kv(const T* k, const T* v, std::byte* keys, std::byte* values,
-                       int64_t head_dim, int64_t token) {
+static void scatter_kv(const T* k, const T* v, std::byte* keys, std::byte* values, int64_t head_dim,
+                       int64_t token) {
   T* key = reinterpret_cast<T*>(keys) + token;
   T* value = reinterpret_cast<T*>(values) + token * head_dim;
   for (int64_t d = 0; d < head_dim; ++d) {
@@ -252,8 +252,7 @@ void rms_norm(const ConstView& x, const ConstView& w, double eps, const View& y,
       squares = Simd::fma(value, value, squares);
     }
     const float mean = sum_of(squares) / static_cast<float>(x.cols);
-    const Simd::F factor =
-        Simd::set1(1.0f / __builtin_sqrtf(mean + static_cast<float>(eps)));
+    const Simd::F factor = Simd::set1(1.0f / __builtin_sqrtf(mean + static_cast<float>(eps)));
     for (int64_t i = 0; i < x.cols; i += Simd::kLanes) {
       const Simd::F normed = Simd::mul(Simd::load(in + i), factor);
       Simd::store(out + i, Simd::mul(normed, Simd::load(w.row<float>(0) + i)));

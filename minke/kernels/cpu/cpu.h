@@ -6,23 +6,23 @@
 #include "minke/tensor/view.h"
 
 // The vector kernels, one namespace an instruction set, all made from the same algorithms
-// (*_impl.h) over that set's vectors (simd_*.h). Each works on a range of its outputs, without threads.
+// (*_impl.h) over that set's vectors (simd_*.h). Each works on a range of its outputs, without
+// threads.
 
 // scratch: kernels/matmul.cpp gives every thread matmul_scratch_bytes(cols).
-#define MK_DECLARE_CPU_KERNELS(isa)                                                              \
-  namespace isa {                                                                                \
-  void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,       \
-              int64_t panel_end, std::byte* scratch);                                            \
-  void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin,                 \
-                     int64_t row_end);                                                           \
-  void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,   \
-                   int64_t panel_end, std::byte* scratch);                                       \
-  void attention(const AttentionTask& task);                                                     \
-  void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,         \
-                const KvPages& pages, int64_t kv_head);                                          \
-  void rms_norm(const ConstView& x, const ConstView& w, double eps, const View& y,               \
-                int64_t row_begin, int64_t row_end);                                             \
-  void swiglu(const ConstView& gate_up, const View& y, int64_t row_begin, int64_t row_end);      \
+#define MK_DECLARE_CPU_KERNELS(isa)                                                                \
+  namespace isa {                                                                                  \
+  void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,         \
+              int64_t panel_end, std::byte* scratch);                                              \
+  void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, int64_t row_end); \
+  void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,     \
+                   int64_t panel_end, std::byte* scratch);                                         \
+  void attention(const AttentionTask& task);                                                       \
+  void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,           \
+                const KvPages& pages, int64_t kv_head);                                            \
+  void rms_norm(const ConstView& x, const ConstView& w, double eps, const View& y,                 \
+                int64_t row_begin, int64_t row_end);                                               \
+  void swiglu(const ConstView& gate_up, const View& y, int64_t row_begin, int64_t row_end);        \
   }
 
 namespace minke::kernels {

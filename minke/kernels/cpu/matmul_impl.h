@@ -1,9 +1,9 @@
 // Matrix products over packed panels. Included inside a namespace, after a simd_*.h.
 //
-// A tile is kRows rows of activations x kPanels panels of 16 outputs, all of it in registers. For more
-// than one row the panels are first expanded (to bytes, or to f32) in scratch that stays in L1/L2 and
-// serves every tile of rows. Each output is summed over the inputs in one fixed order, whatever the
-// tile, so the bits of a row do not depend on the rows beside it.
+// A tile is kRows rows of activations x kPanels panels of 16 outputs, all of it in registers. For
+// more than one row the panels are first expanded (to bytes, or to f32) in scratch that stays in
+// L1/L2 and serves every tile of rows. Each output is summed over the inputs in one fixed order,
+// whatever the tile, so the bits of a row do not depend on the rows beside it.
 
 static constexpr int kHalves = kPanelRows / Simd::kLanes;  // vectors a panel row takes
 
@@ -90,13 +90,13 @@ static void int8_row(const Int8View& x, const std::byte* panel, float* out, int6
 #pragma GCC unroll 4
       for (int step = 0; step < kBlockCols / 4; step += 2) {
         const std::byte* quants = panel + Format::kHeaderBytes;
-        even = dot<Format>(even, load_step<Format>(quants, step, h),
-                           Simd::broadcast4(a + step * 4));
+        even =
+            dot<Format>(even, load_step<Format>(quants, step, h), Simd::broadcast4(a + step * 4));
         odd = dot<Format>(odd, load_step<Format>(quants, step + 1, h),
                           Simd::broadcast4(a + step * 4 + 4));
       }
-      f[h] = add_block<Format>(f[h], Simd::add_int(even, odd), panel, h, x.scale[b],
-                               x.scale_sum[b]);
+      f[h] =
+          add_block<Format>(f[h], Simd::add_int(even, odd), panel, h, x.scale[b], x.scale_sum[b]);
     }
   }
   store_panel(f, out, count);
@@ -172,8 +172,8 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
         const int64_t at = (row + r) * num_blocks + b;
-        f[r][v] = add_block<Format>(f[r][v], sum[r][v], block, v % kHalves, x.scale[at],
-                                    x.scale_sum[at]);
+        f[r][v] =
+            add_block<Format>(f[r][v], sum[r][v], block, v % kHalves, x.scale[at], x.scale_sum[at]);
       }
     }
   }
@@ -224,10 +224,14 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
 void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
                  int64_t panel_end, std::byte* scratch) {
   switch (w.dtype) {
-    case DType::kQ4_0: return int8_panels<FormatQ4_0>(x, w, y, panel_begin, panel_end, scratch);
-    case DType::kQ4_1: return int8_panels<FormatQ4_1>(x, w, y, panel_begin, panel_end, scratch);
-    case DType::kQ8_0: return int8_panels<FormatQ8_0>(x, w, y, panel_begin, panel_end, scratch);
-    default: __builtin_trap();  // kernels/matmul.cpp lets only block formats through
+    case DType::kQ4_0:
+      return int8_panels<FormatQ4_0>(x, w, y, panel_begin, panel_end, scratch);
+    case DType::kQ4_1:
+      return int8_panels<FormatQ4_1>(x, w, y, panel_begin, panel_end, scratch);
+    case DType::kQ8_0:
+      return int8_panels<FormatQ8_0>(x, w, y, panel_begin, panel_end, scratch);
+    default:
+      __builtin_trap();  // kernels/matmul.cpp lets only block formats through
   }
 }
 
@@ -303,22 +307,36 @@ static const std::byte* float_panel(const PackedView& w, const std::byte* panel,
   auto* out = reinterpret_cast<float*>(scratch);
   const int64_t num_blocks = w.cols / kBlockCols;
   switch (w.dtype) {
-    case DType::kF32: return panel;
-    case DType::kQ4_0: expand_floats<FormatQ4_0>(panel, num_blocks, out); return scratch;
-    case DType::kQ4_1: expand_floats<FormatQ4_1>(panel, num_blocks, out); return scratch;
-    case DType::kQ8_0: expand_floats<FormatQ8_0>(panel, num_blocks, out); return scratch;
-    default: expand_halves(panel, w.dtype, w.cols, out); return scratch;
+    case DType::kF32:
+      return panel;
+    case DType::kQ4_0:
+      expand_floats<FormatQ4_0>(panel, num_blocks, out);
+      return scratch;
+    case DType::kQ4_1:
+      expand_floats<FormatQ4_1>(panel, num_blocks, out);
+      return scratch;
+    case DType::kQ8_0:
+      expand_floats<FormatQ8_0>(panel, num_blocks, out);
+      return scratch;
+    default:
+      expand_halves(panel, w.dtype, w.cols, out);
+      return scratch;
   }
 }
 
 static int64_t panel_bytes(const PackedView& w) {
   const int64_t num_blocks = w.cols / kBlockCols;
   switch (w.dtype) {
-    case DType::kF32: return w.cols * kPanelRows * 4;
-    case DType::kQ4_0: return num_blocks * FormatQ4_0::kBlockBytes;
-    case DType::kQ4_1: return num_blocks * FormatQ4_1::kBlockBytes;
-    case DType::kQ8_0: return num_blocks * FormatQ8_0::kBlockBytes;
-    default: return w.cols * kPanelRows * 2;
+    case DType::kF32:
+      return w.cols * kPanelRows * 4;
+    case DType::kQ4_0:
+      return num_blocks * FormatQ4_0::kBlockBytes;
+    case DType::kQ4_1:
+      return num_blocks * FormatQ4_1::kBlockBytes;
+    case DType::kQ8_0:
+      return num_blocks * FormatQ8_0::kBlockBytes;
+    default:
+      return w.cols * kPanelRows * 2;
   }
 }
 
@@ -332,8 +350,7 @@ void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t pane
     const bool full = p + Simd::kTilePanels <= panel_end;
     for (int i = 0; i < (full ? Simd::kTilePanels : 1); ++i) {
       panels.packed[i] = w.data + (p + i) * bytes;
-      panels.expanded[i] =
-          float_panel(w, panels.packed[i], scratch + i * w.cols * kPanelRows * 4);
+      panels.expanded[i] = float_panel(w, panels.packed[i], scratch + i * w.cols * kPanelRows * 4);
     }
     if (full) {
       float_tiles<Simd::kFloatRows, Simd::kTilePanels>(x, 0, panels, y);

@@ -34,9 +34,7 @@ struct Simd {
   static F min(F a, F b) { return _mm256_min_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
   static F abs(F a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
-  static F round(F a) {
-    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  }
+  static F round(F a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   static float max_of(F a) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
@@ -77,7 +75,8 @@ struct Simd {
                                           : _mm256_and_si256(shifted, _mm256_set1_epi32(255)));
   }
   // vpmaddubsw saturates at 32,767: with 4-bit weights 2 x 15 x 127 fits, with 8-bit ones
-  // 2 x 255 x 127 would not, so those enter as |w| (at most 128) and a with w's sign: 2 x 128 x 127.
+  // 2 x 255 x 127 would not, so those enter as |w| (at most 128) and a with w's sign: 2 x 128 x
+  // 127.
   static I dot4(I sum, I w, I a) {
     const I pairs = _mm256_maddubs_epi16(w, a);
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));

@@ -1,0 +1,257 @@
+// Goal: what a request gets does not depend on what runs beside it. Method: one request's tokens
+// and log-probability bits alone, against the same request in batches, chunked, preempted, after
+// others.
+#include "minke/engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <future>
+#include <thread>
+
+#include "tests/models/tiny_llama.h"
+
+namespace minke {
+namespace {
+
+std::vector<int32_t> random_prompt(int64_t count, uint64_t seed) {
+  Random random(seed);
+  std::vector<int32_t> tokens(static_cast<size_t>(count));
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random.below(117));
+  return tokens;
+}
+
+Request make_request(int64_t prompt_tokens, uint64_t seed, int max_tokens = 24) {
+  Request request;
+  request.prompt = random_prompt(prompt_tokens, seed);
+  request.max_tokens = max_tokens;
+  request.num_top_logprobs = 2;
+  request.sampling.seed = seed;
+  request.sampling.temperature = seed % 2 == 0 ? 0.0 : 0.9;
+  return request;
+}
+
+EngineConfig small_config() {
+  EngineConfig config;
+  config.context_tokens = 256;
+  config.sequences_max = 6;
+  config.chunk_tokens = 64;
+  config.kv_dtype = DType::kF32;
+  return config;
+}
+
+bool same(const Engine::Generated& a, const Engine::Generated& b) {
+  return a.tokens == b.tokens && a.logprobs.size() == b.logprobs.size() &&
+         std::memcmp(a.logprobs.data(), b.logprobs.data(), a.logprobs.size() * sizeof(float)) == 0;
+}
+
+// Runs all requests at once, each submitted from its own thread.
+std::vector<Engine::Generated> together(Engine& engine, const std::vector<Request>& requests) {
+  std::vector<std::future<Engine::Generated>> futures;
+  for (const Request& request : requests) {
+    futures.push_back(std::async(std::launch::async, [&engine, request] {
+      auto result = engine.generate(request);
+      EXPECT_TRUE(result) << result.error().message;
+      return std::move(*result);
+    }));
+  }
+  std::vector<Engine::Generated> out;
+  for (auto& future : futures) out.push_back(future.get());
+  return out;
+}
+
+std::vector<Request> mixed_requests() {
+  std::vector<Request> requests;
+  for (const int64_t length : {1, 200, 63, 64, 65, 17, 130, 5, 90}) {
+    requests.push_back(make_request(length, 100 + requests.size()));
+  }
+  return requests;
+}
+
+class EngineInvariance : public testing::TestWithParam<Precision> {
+ protected:
+  static TinyLlama make_model(int threads) {
+    TinyLlamaShape shape;
+    shape.matrices = GetParam() == Precision::kInt8 ? DType::kQ4_1 : DType::kF32;
+    return TinyLlama::make(shape, GetParam(), threads, supported_levels().back());
+  }
+  static EngineConfig config() {
+    EngineConfig out = small_config();
+    if (GetParam() == Precision::kInt8) out.kv_dtype = DType::kF16;
+    return out;
+  }
+};
+
+TEST_P(EngineInvariance, gives_each_request_the_same_bits_whatever_runs_beside_it) {
+  const std::vector<Request> requests = mixed_requests();
+  std::vector<Engine::Generated> alone;
+  {
+    const TinyLlama tiny = make_model(1);
+    const auto engine = Engine::create(*tiny.device, *tiny.model, config());
+    ASSERT_TRUE(engine) << engine.error().message;
+    for (const Request& request : requests) alone.push_back(*(*engine)->generate(request));
+    EXPECT_TRUE(same(alone[1], *(*engine)->generate(requests[1]))) << "after other requests";
+  }
+  for (const int threads : {1, 2, 3}) {
+    for (const int chunk : {6, 7, 64, 512}) {
+      const TinyLlama tiny = make_model(threads);
+      EngineConfig limits = config();
+      limits.chunk_tokens = chunk;
+      const auto engine = Engine::create(*tiny.device, *tiny.model, limits);
+      const std::vector<Engine::Generated> batch = together(**engine, requests);
+      for (size_t i = 0; i < requests.size(); ++i) {
+        EXPECT_TRUE(same(alone[i], batch[i]))
+            << "request " << i << ", threads " << threads << ", chunk " << chunk;
+      }
+    }
+  }
+}
+
+TEST_P(EngineInvariance, recomputes_preempted_requests_to_the_same_bits) {
+  const TinyLlama tiny = make_model(2);
+  EngineConfig roomy = config();
+  std::vector<Request> requests;
+  for (uint64_t i = 0; i < 6; ++i) requests.push_back(make_request(50, 40 + i, 180));
+  std::vector<Engine::Generated> alone;
+  {
+    const auto engine = Engine::create(*tiny.device, *tiny.model, roomy);
+    for (const Request& request : requests) alone.push_back(*(*engine)->generate(request));
+  }
+  EngineConfig tight = roomy;
+  tight.kv_tokens = 320;  // five pages for six sequences that grow to four pages each
+  const auto engine = Engine::create(*tiny.device, *tiny.model, tight);
+  const std::vector<Engine::Generated> batch = together(**engine, requests);
+  for (size_t i = 0; i < requests.size(); ++i) EXPECT_TRUE(same(alone[i], batch[i])) << i;
+  EXPECT_EQ((*engine)->stats().prompt_tokens, 6 * 50) << "counted once, however often computed";
+}
+
+INSTANTIATE_TEST_SUITE_P(Precisions, EngineInvariance,
+                         testing::Values(Precision::kF32, Precision::kInt8),
+                         [](const auto& tested) {
+                           return std::string(precision_name(tested.param));
+                         });
+
+class EngineTest : public testing::Test {
+ protected:
+  TinyLlama tiny_ = TinyLlama::make({}, Precision::kF32, 1, supported_levels().back());
+  std::unique_ptr<Engine> engine_ =
+      std::move(*Engine::create(*tiny_.device, *tiny_.model, small_config()));
+};
+
+TEST_F(EngineTest, ends_at_a_stop_token_without_delivering_it) {
+  Request request = make_request(10, 2);
+  const Engine::Generated free = *engine_->generate(request);
+  ASSERT_EQ(free.finish, FinishReason::kLength);
+  ASSERT_EQ(free.tokens.size(), 24u);
+  request.stop_tokens = {free.tokens[5]};
+  const Engine::Generated stopped = *engine_->generate(request);
+  EXPECT_EQ(stopped.finish, FinishReason::kStop);
+  const auto first = std::find(free.tokens.begin(), free.tokens.end(), free.tokens[5]);
+  EXPECT_EQ(stopped.tokens, std::vector<int32_t>(free.tokens.begin(), first));
+}
+
+TEST_F(EngineTest, fills_the_context_when_no_limit_is_given) {
+  const Engine::Generated all = *engine_->generate(make_request(200, 2, 0));
+  EXPECT_EQ(all.tokens.size(), 56u);
+  EXPECT_EQ(all.finish, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, refuses_what_cannot_work_before_it_runs) {
+  const auto error_of = [&](const Request& request) {
+    const auto result = engine_->generate(request);
+    EXPECT_FALSE(result);
+    return result ? Error{} : result.error();
+  };
+  EXPECT_EQ(error_of(make_request(0, 2)).code, ErrorCode::kUsage);
+  const Error long_prompt = error_of(make_request(256, 2));
+  EXPECT_EQ(long_prompt.code, ErrorCode::kWillNotFit);
+  EXPECT_NE(long_prompt.message.find("256"), std::string::npos);
+  EXPECT_EQ(error_of(make_request(240, 2, 17)).code, ErrorCode::kWillNotFit);
+  Request foreign = make_request(3, 2);
+  foreign.prompt[1] = 117;
+  EXPECT_EQ(error_of(foreign).code, ErrorCode::kUsage);
+  foreign.prompt[1] = -1;
+  EXPECT_EQ(error_of(foreign).code, ErrorCode::kUsage);
+}
+
+TEST_F(EngineTest, refuses_configs_that_cannot_work) {
+  const auto code_of = [&](const EngineConfig& config) {
+    const auto engine = Engine::create(*tiny_.device, *tiny_.model, config);
+    return engine ? ErrorCode::kFailed : engine.error().code;
+  };
+  EngineConfig config = small_config();
+  config.context_tokens = 513;
+  EXPECT_EQ(code_of(config), ErrorCode::kWillNotFit);
+  config = small_config();
+  config.kv_tokens = 100;
+  EXPECT_EQ(code_of(config), ErrorCode::kWillNotFit);
+  config = small_config();
+  config.chunk_tokens = 2;
+  EXPECT_EQ(code_of(config), ErrorCode::kUsage);
+  config = small_config();
+  config.kv_dtype = DType::kQ8_0;
+  EXPECT_EQ(code_of(config), ErrorCode::kUsage);
+}
+
+TEST_F(EngineTest, cancels_from_a_sink_and_tells_each_sink_once_that_it_ended) {
+  std::promise<void> done;
+  std::atomic<int> num_tokens{0}, num_ends{0};
+  std::atomic<uint64_t> id{0};
+  const auto submitted = engine_->submit(make_request(5, 2, 200), [&](const TokenEvent& event) {
+    if (event.token && ++num_tokens == 3) {
+      while (id == 0) std::this_thread::yield();
+      engine_->cancel(id);
+      engine_->cancel(id);
+    }
+    if (event.finish) {
+      EXPECT_EQ(*event.finish, FinishReason::kCancelled);
+      if (++num_ends == 1) done.set_value();
+    }
+  });
+  ASSERT_TRUE(submitted);
+  id = *submitted;
+  done.get_future().wait();
+  EXPECT_EQ(num_tokens, 3);
+  engine_->cancel(id);
+  engine_->cancel(123456);
+  EXPECT_EQ(engine_->generate(make_request(5, 2, 2))->tokens.size(), 2u);
+  EXPECT_EQ(num_ends, 1);
+  EXPECT_EQ(engine_->stats().running, 0);
+}
+
+TEST_F(EngineTest, cancels_what_still_runs_when_destroyed) {
+  std::atomic<int> num_ends{0};
+  for (uint64_t i = 0; i < 12; ++i) {
+    ASSERT_TRUE(engine_->submit(make_request(100, i, 150), [&](const TokenEvent& event) {
+      if (event.finish) ++num_ends;
+    }));
+  }
+  engine_.reset();
+  EXPECT_EQ(num_ends, 12);
+}
+
+TEST_F(EngineTest, refuses_more_than_the_queue_holds) {
+  EngineConfig config = small_config();
+  config.waiting_max = 3;
+  config.sequences_max = 1;
+  engine_ = std::move(*Engine::create(*tiny_.device, *tiny_.model, config));
+  int refused = 0;
+  for (uint64_t i = 0; i < 40; ++i) {
+    refused += !engine_->submit(make_request(100, i, 150), [](const TokenEvent&) {});
+  }
+  EXPECT_GT(refused, 0);
+}
+
+TEST_F(EngineTest, gives_all_pages_back) {
+  together(*engine_, mixed_requests());
+  EXPECT_EQ(engine_->generate(make_request(1, 1, 1))->tokens.size(), 1u);
+  // The sink hears of the end before the counters are published, so give the engine a moment.
+  for (int i = 0; i < 1000 && engine_->stats().kv_tokens_used != 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(engine_->stats().kv_tokens_used, 0);
+}
+
+}  // namespace
+}  // namespace minke

@@ -1,5 +1,6 @@
 #include "minke/base/json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,33 @@
 
 namespace minke {
 namespace {
+
+// Of members with the same key the last value counts, in the place of the first. Sorting keeps this
+// from being quadratic in an object with many keys.
+void drop_duplicates(Json::Object& members) {
+  std::vector<size_t> order(members.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return members[a].first < members[b].first; });
+  std::vector<bool> dropped(members.size(), false);
+  bool any = false;
+  for (size_t i = 0; i < order.size();) {
+    size_t last = i;
+    while (last + 1 < order.size() && members[order[last + 1]].first == members[order[i]].first) {
+      dropped[order[++last]] = any = true;
+    }
+    if (last > i) members[order[i]].second = std::move(members[order[last]].second);
+    i = last + 1;
+  }
+  if (!any) return;
+  size_t kept = 0;
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (dropped[i]) continue;
+    if (kept != i) members[kept] = std::move(members[i]);
+    ++kept;
+  }
+  members.resize(kept);
+}
 
 // Builds Json values from nlohmann's SAX events, with a bound on the depth.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
@@ -49,7 +77,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     } else if (open_.back().is_array()) {
       open_.back().as_array().push_back(std::move(value));
     } else {
-      open_.back().set(keys_.back(), std::move(value));
+      open_.back().as_object().emplace_back(std::move(keys_.back()), std::move(value));
       keys_.pop_back();
     }
     return true;
@@ -66,6 +94,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool close() {
     Json done = std::move(open_.back());
     open_.pop_back();
+    if (done.is_object()) drop_duplicates(done.as_object());
     return add(std::move(done));
   }
 

@@ -9,7 +9,8 @@ namespace minke::kernels {
 /// on n, the tiling or the threads. y must not overlap x. Cost: 2 n rows cols flops.
 void matmul(const Device& device, const ConstView& x, const PackedView& w, const View& y);
 
-/// Quantises rows of f32 `x`, rounding to nearest even: scale = max|x| / 127 in each block of 32.
+/// Quantises rows of f32 `x`, rounding to nearest even, by max|x| / 127 in each block of 32; with
+/// out.q_low the remainder, too, by a 128th of that.
 /// x.cols must be a multiple of 32.
 void quantize_int8(const Device& device, const ConstView& x, const Int8View& out);
 

@@ -34,14 +34,22 @@ struct PackedView {
   int64_t num_panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
 };
 
-/// Activations quantised to int8, one scale for every 32 inputs of a row: x ~ scale * q. The
-/// buffers are the caller's.
+/// Activations quantised for integer products, one scale for every 32 inputs of a row, in 8 or 15
+/// bits:
+///
+///   8 bits    x ~ scale * q
+///   15 bits   x ~ scale * (128 q + q_low), q_low in [-64, 64]: a second int8 product, and 128
+///   times
+///             smaller steps for inputs with outliers
+///
+/// The buffers are the caller's.
 struct Int8View {
   int8_t* q = nullptr;         ///< [rows, cols]
   float* scale = nullptr;      ///< [rows, num_blocks]
-  float* scale_sum = nullptr;  ///< [rows, num_blocks]: scale * sum of the block's q
+  float* scale_sum = nullptr;  ///< [rows, num_blocks]: scale * sum of the block's whole numbers
   int64_t rows = 0;
-  int64_t cols = 0;  ///< a multiple of 32
+  int64_t cols = 0;         ///< a multiple of 32
+  int8_t* q_low = nullptr;  ///< [rows, cols] for 15 bits; null for 8
 
   int64_t num_blocks() const { return cols / kBlockCols; }
 };

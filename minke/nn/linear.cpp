@@ -5,28 +5,32 @@
 namespace minke {
 namespace {
 
-// x as int8, in buffers of the context's arena.
+// x as whole numbers, in buffers of the context's arena.
 struct Int8Rows {
-  Tensor q, scale, scale_sum;
+  Tensor q, q_low, scale, scale_sum;
   kernels::Int8View view;
 };
 
-Int8Rows quantized(const Context& context, const Tensor& x) {
+Int8Rows quantized(const Context& context, const Tensor& x, InputBits bits) {
   const int64_t rows = x.size(0), cols = x.size(1), num_blocks = cols / kernels::kBlockCols;
-  Int8Rows made{context.empty(DType::kI8, {rows, cols}),
-                context.empty(DType::kF32, {rows, num_blocks}),
-                context.empty(DType::kF32, {rows, num_blocks}),
-                {}};
+  Int8Rows made;
+  made.q = context.empty(DType::kI8, {rows, cols});
+  made.scale = context.empty(DType::kF32, {rows, num_blocks});
+  made.scale_sum = context.empty(DType::kF32, {rows, num_blocks});
   made.view = {made.q.data<int8_t>(), made.scale.data<float>(), made.scale_sum.data<float>(), rows,
                cols};
+  if (bits == InputBits::k15) {
+    made.q_low = context.empty(DType::kI8, {rows, cols});
+    made.view.q_low = made.q_low.data<int8_t>();
+  }
   kernels::quantize_int8(context.device, x.view(), made.view);
   return made;
 }
 
 }  // namespace
 
-Linear::Linear(std::vector<const Parameter*> parts, Precision precision)
-    : parts_(std::move(parts)), precision_(precision) {
+Linear::Linear(std::vector<const Parameter*> parts, Precision precision, InputBits input_bits)
+    : parts_(std::move(parts)), precision_(precision), input_bits_(input_bits) {
   MK_CHECK(!parts_.empty(), "linear: no weights");
   for (const Parameter* part : parts_) {
     MK_CHECK(part->cols == cols(), "linear: parts of {} and {} inputs", part->cols, cols());
@@ -47,7 +51,7 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
     const View out = y.columns(row, row + part->rows).view();
     row += part->rows;
     if (precision_ == Precision::kInt8 && is_block_quantized(part->dtype)) {
-      if (!int8.q.defined()) int8 = quantized(context, x);
+      if (!int8.q.defined()) int8 = quantized(context, x, input_bits_);
       kernels::matmul_int8(context.device, int8.view, w, out);
     } else {
       kernels::matmul(context.device, x.view(), w, out);

@@ -24,8 +24,8 @@ const char* cpu_level_name(CpuLevel level) {
 bool cpu_level_supported(CpuLevel level) {
   if (level == CpuLevel::kRef) return true;
 #if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("f16c");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  // F16C is older than AVX2 and on every CPU that has it; clang 16 cannot ask for it.
   if (level == CpuLevel::kAvx2) return avx2;
   return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&

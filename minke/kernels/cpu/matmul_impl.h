@@ -78,25 +78,33 @@ static inline void store_panel(const Simd::F* f, float* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] = values[i];
 }
 
-// One row of activations, one panel: the weights go from memory through registers, once.
+// The panel's products with one row's 32 inputs `a`, in two chains that do not wait for each other.
 template <class Format>
+static inline Simd::I row_dot(const std::byte* quants, int half, const int8_t* a) {
+  Simd::I even = Simd::zero_int(), odd = Simd::zero_int();
+#pragma GCC unroll 4
+  for (int step = 0; step < kBlockCols / 4; step += 2) {
+    even = dot<Format>(even, load_step<Format>(quants, step, half), Simd::broadcast4(a + step * 4));
+    odd = dot<Format>(odd, load_step<Format>(quants, step + 1, half),
+                      Simd::broadcast4(a + step * 4 + 4));
+  }
+  return Simd::add_int(even, odd);
+}
+
+// One row of activations, one panel: the weights go from memory through registers, once.
+template <class Format, bool kWide>
 static void int8_row(const Int8View& x, const std::byte* panel, float* out, int64_t count) {
   Simd::F f[kHalves];
   for (int h = 0; h < kHalves; ++h) f[h] = Simd::zero();
   for (int64_t b = 0; b < x.num_blocks(); ++b, panel += Format::kBlockBytes) {
-    const int8_t* a = x.q + b * kBlockCols;
+    const std::byte* quants = panel + Format::kHeaderBytes;
     for (int h = 0; h < kHalves; ++h) {
-      Simd::I even = Simd::zero_int(), odd = Simd::zero_int();
-#pragma GCC unroll 4
-      for (int step = 0; step < kBlockCols / 4; step += 2) {
-        const std::byte* quants = panel + Format::kHeaderBytes;
-        even =
-            dot<Format>(even, load_step<Format>(quants, step, h), Simd::broadcast4(a + step * 4));
-        odd = dot<Format>(odd, load_step<Format>(quants, step + 1, h),
-                          Simd::broadcast4(a + step * 4 + 4));
+      Simd::I sum = row_dot<Format>(quants, h, x.q + b * kBlockCols);
+      if constexpr (kWide) {
+        sum = Simd::add_int(Simd::times128(sum),
+                            row_dot<Format>(quants, h, x.q_low + b * kBlockCols));
       }
-      f[h] =
-          add_block<Format>(f[h], Simd::add_int(even, odd), panel, h, x.scale[b], x.scale_sum[b]);
+      f[h] = add_block<Format>(f[h], sum, panel, h, x.scale[b], x.scale_sum[b]);
     }
   }
   store_panel(f, out, count);
@@ -135,7 +143,25 @@ static inline void store_tile(const Simd::F (&f)[kRows][kPanels * kHalves], cons
   }
 }
 
-template <class Format, int kRows, int kPanels>
+// Adds a block's products of kRows rows of activations (at a, `stride` apart) to `sum`.
+template <class Format, int kRows, int kVecs>
+static inline void tile_dots(Simd::I (&sum)[kRows][kVecs], const std::byte* const* weights,
+                             const int8_t* a, int64_t stride) {
+#pragma GCC unroll 8
+  for (int step = 0; step < kBlockCols / 4; ++step) {
+    Simd::I w[kVecs];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) w[v] = Simd::load_int(weights[v] + step * 64);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Simd::I four = Simd::broadcast4(a + r * stride + step * 4);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVecs; ++v) sum[r][v] = dot<Format>(sum[r][v], w[v], four);
+    }
+  }
+}
+
+template <class Format, bool kWide, int kRows, int kPanels>
 static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, const View& y) {
   constexpr int kVecs = kPanels * kHalves;
   Simd::F f[kRows][kVecs];
@@ -143,28 +169,27 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
     for (Simd::F& value : of_row) value = Simd::zero();
   }
   const int64_t num_blocks = x.num_blocks();
-  const int8_t* a = x.q + row * x.cols;
-  for (int64_t b = 0; b < num_blocks; ++b, a += kBlockCols) {
+  for (int64_t b = 0; b < num_blocks; ++b) {
+    const int64_t first = row * x.cols + b * kBlockCols;
+    const std::byte* weights[kVecs];
+    for (int v = 0; v < kVecs; ++v) {
+      weights[v] =
+          panels.expanded[v / kHalves] + b * (kBlockCols / 4) * 64 + v % kHalves * Simd::kLanes * 4;
+    }
     Simd::I sum[kRows][kVecs];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVecs; ++v) sum[r][v] = Simd::zero_int();
     }
-#pragma GCC unroll 8
-    for (int step = 0; step < kBlockCols / 4; ++step) {
-      Simd::I w[kVecs];
-#pragma GCC unroll 4
-      for (int v = 0; v < kVecs; ++v) {
-        w[v] = Simd::load_int(panels.expanded[v / kHalves] + (b * (kBlockCols / 4) + step) * 64 +
-                              v % kHalves * Simd::kLanes * 4);
-      }
+    tile_dots<Format, kRows, kVecs>(sum, weights, x.q + first, x.cols);
+    if constexpr (kWide) {
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        const Simd::I four = Simd::broadcast4(a + r * x.cols + step * 4);
 #pragma GCC unroll 4
-        for (int v = 0; v < kVecs; ++v) sum[r][v] = dot<Format>(sum[r][v], w[v], four);
+        for (int v = 0; v < kVecs; ++v) sum[r][v] = Simd::times128(sum[r][v]);
       }
+      tile_dots<Format, kRows, kVecs>(sum, weights, x.q_low + first, x.cols);
     }
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
@@ -181,24 +206,24 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
 }
 
 // Runs the rows from `row` on in tiles of kRows, the rest in smaller ones.
-template <class Format, int kRows, int kPanels>
+template <class Format, bool kWide, int kRows, int kPanels>
 static void int8_tiles(const Int8View& x, int64_t row, const TilePanels& panels, const View& y) {
   for (; row + kRows <= x.rows; row += kRows) {
-    int8_tile<Format, kRows, kPanels>(x, row, panels, y);
+    int8_tile<Format, kWide, kRows, kPanels>(x, row, panels, y);
   }
   if constexpr (kRows > 1) {
-    if (row < x.rows) int8_tiles<Format, kRows - 1, kPanels>(x, row, panels, y);
+    if (row < x.rows) int8_tiles<Format, kWide, kRows - 1, kPanels>(x, row, panels, y);
   }
 }
 
-template <class Format>
+template <class Format, bool kWide>
 static void int8_panels(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
                         int64_t panel_end, std::byte* scratch) {
   const int64_t panel_bytes = x.num_blocks() * Format::kBlockBytes;
   if (x.rows == 1) {
     for (int64_t p = panel_begin; p < panel_end; ++p) {
-      int8_row<Format>(x, w.data + p * panel_bytes, y.row<float>(0) + p * kPanelRows,
-                       w.rows - p * kPanelRows);
+      int8_row<Format, kWide>(x, w.data + p * panel_bytes, y.row<float>(0) + p * kPanelRows,
+                              w.rows - p * kPanelRows);
     }
     return;
   }
@@ -214,10 +239,20 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
       expand_bytes<Format>(panels.packed[i], x.num_blocks(), expanded);
     }
     if (full) {
-      int8_tiles<Format, Simd::kInt8Rows, Simd::kTilePanels>(x, 0, panels, y);
+      int8_tiles<Format, kWide, Simd::kInt8Rows, Simd::kTilePanels>(x, 0, panels, y);
     } else {
-      int8_tiles<Format, Simd::kInt8Rows, 1>(x, 0, panels, y);
+      int8_tiles<Format, kWide, Simd::kInt8Rows, 1>(x, 0, panels, y);
     }
+  }
+}
+
+template <class Format>
+static void int8_format(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
+                        int64_t panel_end, std::byte* scratch) {
+  if (x.q_low != nullptr) {
+    int8_panels<Format, true>(x, w, y, panel_begin, panel_end, scratch);
+  } else {
+    int8_panels<Format, false>(x, w, y, panel_begin, panel_end, scratch);
   }
 }
 
@@ -225,11 +260,11 @@ void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t 
                  int64_t panel_end, std::byte* scratch) {
   switch (w.dtype) {
     case DType::kQ4_0:
-      return int8_panels<FormatQ4_0>(x, w, y, panel_begin, panel_end, scratch);
+      return int8_format<FormatQ4_0>(x, w, y, panel_begin, panel_end, scratch);
     case DType::kQ4_1:
-      return int8_panels<FormatQ4_1>(x, w, y, panel_begin, panel_end, scratch);
+      return int8_format<FormatQ4_1>(x, w, y, panel_begin, panel_end, scratch);
     case DType::kQ8_0:
-      return int8_panels<FormatQ8_0>(x, w, y, panel_begin, panel_end, scratch);
+      return int8_format<FormatQ8_0>(x, w, y, panel_begin, panel_end, scratch);
     default:
       __builtin_trap();  // kernels/matmul.cpp lets only block formats through
   }
@@ -362,13 +397,27 @@ void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t pane
 
 // ---- activations to int8 ----
 
+// Stores values * factor rounded to nearest even as int8 and returns their sum; with `rest`, what
+// the rounding left, in units of `step`, is put there.
+template <int kVecs>
+static inline int32_t store_rounded(const Simd::F (&values)[kVecs], float factor, int8_t* q,
+                                    float step, Simd::F* rest) {
+  for (int v = 0; v < kVecs; ++v) {
+    const Simd::F whole = Simd::round(Simd::mul(values[v], Simd::set1(factor)));
+    Simd::store_bytes(q + v * Simd::kLanes, whole);
+    if (rest != nullptr) rest[v] = Simd::fma(whole, Simd::set1(-step), values[v]);
+  }
+  int32_t sum = 0;
+  for (int i = 0; i < kBlockCols; ++i) sum += q[i];
+  return sum;
+}
+
 void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, int64_t row_end) {
   constexpr int kVecs = kBlockCols / Simd::kLanes;
   for (int64_t row = row_begin; row < row_end; ++row) {
     const float* in = x.row<float>(row);
-    int8_t* q = out.q + row * out.cols;
-    for (int64_t b = 0; b < out.num_blocks(); ++b, in += kBlockCols, q += kBlockCols) {
-      Simd::F values[kVecs];
+    for (int64_t b = 0; b < out.num_blocks(); ++b, in += kBlockCols) {
+      Simd::F values[kVecs], rest[kVecs];
       Simd::F largest = Simd::zero();
       for (int v = 0; v < kVecs; ++v) {
         values[v] = Simd::load(in + v * Simd::kLanes);
@@ -376,15 +425,17 @@ void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, i
       }
       const float magnitude = Simd::max_of(largest);
       // Below 2^-100 a block counts as zero: 127 / magnitude must not overflow.
-      const float inverse = magnitude >= 0x1p-100f ? 127.0f / magnitude : 0.0f;
-      for (int v = 0; v < kVecs; ++v) {
-        Simd::store_bytes(q + v * Simd::kLanes,
-                          Simd::round(Simd::mul(values[v], Simd::set1(inverse))));
-      }
-      int32_t sum = 0;
-      for (int i = 0; i < kBlockCols; ++i) sum += q[i];
+      const bool zero = !(magnitude >= 0x1p-100f);
+      const float inverse = zero ? 0.0f : 127.0f / magnitude;
+      const float step = zero ? 0.0f : magnitude / 127.0f;
+      const int64_t first = row * out.cols + b * kBlockCols;
       const int64_t at = row * out.num_blocks() + b;
-      out.scale[at] = magnitude >= 0x1p-100f ? magnitude / 127.0f : 0.0f;
+      int32_t sum = store_rounded(values, inverse, out.q + first, step, rest);
+      out.scale[at] = step;
+      if (out.q_low != nullptr) {
+        sum = 128 * sum + store_rounded(rest, 128.0f * inverse, out.q_low + first, 0.0f, nullptr);
+        out.scale[at] = step / 128.0f;
+      }
       out.scale_sum[at] = out.scale[at] * static_cast<float>(sum);
     }
   }

@@ -67,6 +67,7 @@ struct Simd {
     __builtin_memcpy(&bytes, p, 4);
     return _mm256_set1_epi32(bytes);
   }
+  static I times128(I a) { return _mm256_slli_epi32(a, 7); }
   static F to_float(I a) { return _mm256_cvtepi32_ps(a); }
   template <int kIndex>
   static F byte_to_float(I a) {

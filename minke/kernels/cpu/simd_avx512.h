@@ -66,6 +66,7 @@ struct Simd {
     __builtin_memcpy(&bytes, p, 4);
     return _mm512_set1_epi32(bytes);
   }
+  static I times128(I a) { return _mm512_slli_epi32(a, 7); }
   static F to_float(I a) { return _mm512_cvtepi32_ps(a); }
   // Byte `index` (0..3) of each 32-bit lane as unsigned, as float.
   template <int kIndex>

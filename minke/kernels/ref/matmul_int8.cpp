@@ -13,17 +13,23 @@ namespace {
 // Below this a block is taken as zero: 127 / max must stay finite (127 / 2^-100 < 2^107).
 constexpr float kLeastMax = 0x1.0p-100f;
 
-//   scale = max|x| / 127,  q = round(x * (127 / max|x|)), halves to even
-void quantize_block(const float* x, int8_t* q, float* scale, float* scale_sum) {
+//   //   step = max|x| / 127,  q = round(x * (127 / max|x|)), halves to even;       scale = step
+//   15 bits: q_low = round((x - step q) * (128 * 127 / max|x|)),               scale = step / 128
+void quantize_block(const float* x, int8_t* q, int8_t* q_low, float* scale, float* scale_sum) {
   float max = 0.0f;
   for (int k = 0; k < kBlockCols; ++k) max = std::max(max, std::fabs(x[k]));
   const bool zero = !(max >= kLeastMax);
-  *scale = zero ? 0.0f : max / 127.0f;
+  const float step = zero ? 0.0f : max / 127.0f;
+  *scale = q_low != nullptr ? step / 128.0f : step;
   const float inverse = zero ? 0.0f : 127.0f / max;
   int32_t sum = 0;
   for (int k = 0; k < kBlockCols; ++k) {
     q[k] = static_cast<int8_t>(std::lrintf(x[k] * inverse));
-    sum += q[k];
+    sum += q_low != nullptr ? 128 * q[k] : q[k];
+    if (q_low == nullptr) continue;
+    const float rest = std::fma(static_cast<float>(-q[k]), step, x[k]);
+    q_low[k] = static_cast<int8_t>(std::lrintf(rest * (128.0f * inverse)));
+    sum += q_low[k];
   }
   *scale_sum = *scale * static_cast<float>(sum);
 }
@@ -60,8 +66,10 @@ float output_element(const Int8View& x, int64_t x_row, const std::byte* panel, D
     const int64_t block_index = x_row * x.num_blocks() + b;
     const float d = f16_to_f32(load_half(block, row));
     const float m = has_min ? f16_to_f32(load_half(block, kPanelRows + row)) : bias * d;
-    const int32_t sum =
-        block_dot(block + (has_min ? 64 : 32), dtype, row, x.q + x_row * x.cols + b * kBlockCols);
+    const std::byte* quants = block + (has_min ? 64 : 32);
+    const int64_t at = x_row * x.cols + b * kBlockCols;
+    int32_t sum = block_dot(quants, dtype, row, x.q + at);
+    if (x.q_low != nullptr) sum = 128 * sum + block_dot(quants, dtype, row, x.q_low + at);
     y = std::fma(static_cast<float>(sum), d * x.scale[block_index], y);
     y = std::fma(m, x.scale_sum[block_index], y);
   }
@@ -77,8 +85,10 @@ void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, i
   for (int64_t row = row_begin; row < row_end; ++row) {
     for (int64_t b = 0; b < out.num_blocks(); ++b) {
       const int64_t block_index = row * out.num_blocks() + b;
-      quantize_block(x.row<float>(row) + b * kBlockCols, out.q + row * out.cols + b * kBlockCols,
-                     out.scale + block_index, out.scale_sum + block_index);
+      const int64_t at = row * out.cols + b * kBlockCols;
+      quantize_block(x.row<float>(row) + b * kBlockCols, out.q + at,
+                     out.q_low != nullptr ? out.q_low + at : nullptr, out.scale + block_index,
+                     out.scale_sum + block_index);
     }
   }
 }

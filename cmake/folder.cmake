@@ -2,8 +2,8 @@
 # all the .cpp files in it, so adding a file needs no line here.
 
 # Flags for all of our code. -ffp-contract=off: a product and a sum fuse only where the source says
-# fma, so the bits of a result do not depend on the compiler's choice. Without -fno-trapping-math g++
-# does not vectorise loops over exp_f32 (kernels/exp.h).
+# fma, so the bits of a result do not depend on the compiler's choice. Without -fno-trapping-math
+# g++ does not vectorise loops over exp_f32 (kernels/exp.h).
 add_library(minke_flags INTERFACE)
 target_compile_options(minke_flags INTERFACE -Wall -Wextra -Wshadow -Werror=return-type
                        -ffp-contract=off -fno-math-errno -fno-trapping-math)

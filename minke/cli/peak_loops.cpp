@@ -15,8 +15,9 @@ namespace {
 
 constexpr int kAccumulators = 12;
 
-// Keeps a result alive without storing it anywhere. Give it one vector, not an array of sums: naming
-// the array as memory would put every sum there, and the loop would measure loads and stores.
+// Keeps a result alive without storing it anywhere. Give it one vector, not an array of sums:
+// naming the array as memory would put every sum there, and the loop would measure loads and
+// stores.
 template <class T>
 inline void keep(T value) {
   asm volatile("" : : "m"(value) : "memory");

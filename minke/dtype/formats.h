@@ -4,8 +4,8 @@
 
 namespace minke {
 
-// The decoders and encoders that dtypes.def names; see DTypeInfo for their contract. Other folders
-// go through dtype_info().
+/// The decoders and encoders that dtypes.def names; see DTypeInfo for their contract. Other folders
+/// go through dtype_info().
 void decode_f32(const std::byte* blocks, int64_t num_blocks, float* out);
 void encode_f32(const float* values, int64_t num_blocks, std::byte* blocks);
 void decode_f16(const std::byte* blocks, int64_t num_blocks, float* out);

@@ -11,6 +11,7 @@ struct SequenceState {
   int64_t num_pages = 0;     ///< pages it holds
 };
 
+/// Bounds of one step: sequences that run together, and rows of one forward.
 struct ScheduleLimits {
   int sequences_max = 16;
   int chunk_tokens = 512;

@@ -62,6 +62,7 @@ class Model {
   ParameterStore store_;
 };
 
+/// How a model is loaded.
 struct LoadOptions {
   Precision precision = Precision::kInt8;
   int64_t context_tokens = 0;  ///< positions to prepare; 0: all that the model was made for

@@ -18,6 +18,7 @@ struct Architecture {
 /// The row of that name, or nullptr.
 const Architecture* find_architecture(std::string_view name);
 
+/// Llama (llama.cpp), SmolLM2 included.
 Result<ModelConfig> llama_config(const GgufFile& file);
 Result<std::unique_ptr<Model>> load_llama(const Device& device, const WeightFile& file,
                                           const ModelConfig& config, const LoadOptions& options);

@@ -17,6 +17,7 @@ const char* cpu_level_name(CpuLevel level);
 /// True when this CPU (and its operating system) can run the level's instructions.
 bool cpu_level_supported(CpuLevel level);
 
+/// What to compute with.
 struct DeviceConfig {
   int num_threads = 0;  ///< 0: all CPUs this process may use
   bool pin_threads = false;

@@ -15,6 +15,7 @@ struct Stmt;
 using ExprPtr = std::unique_ptr<Expr>;
 using Body = std::vector<std::unique_ptr<Stmt>>;
 
+/// The kinds of expression.
 enum class ExprKind : uint8_t {
   kConst,            ///< constant
   kName,             ///< name
@@ -37,6 +38,7 @@ enum class ExprKind : uint8_t {
   kCondition,  ///< children[0] if children[1] else children[2] (may be null)
 };
 
+/// Operators, by precedence groups.
 enum class Op : uint8_t {
   kAdd,
   kSub,
@@ -58,14 +60,17 @@ enum class Op : uint8_t {
   kNotIn,
 };
 
+/// How an argument is passed in a call.
 enum class ArgumentKind : uint8_t { kPositional, kKeyword, kSpread, kSpreadKeywords };
 
+/// One argument of a call.
 struct Argument {
   ArgumentKind kind = ArgumentKind::kPositional;
   std::string name{};  ///< of a keyword argument
   ExprPtr value;
 };
 
+/// A node of an expression; which fields count depends on its kind.
 struct Expr {
   ExprKind kind = ExprKind::kConst;
   Op op = Op::kAdd;
@@ -79,6 +84,7 @@ struct Expr {
   std::vector<Argument> arguments;
 };
 
+/// The kinds of statement.
 enum class StmtKind : uint8_t {
   kText,         ///< text
   kPrint,        ///< value
@@ -106,11 +112,13 @@ struct MacroCode {
   bool uses_kwargs = false;
 };
 
+/// A condition of an if and what it guards.
 struct Branch {
   ExprPtr test;
   Body body;
 };
 
+/// A statement; which fields count depends on its kind.
 struct Stmt {
   StmtKind kind = StmtKind::kText;
   int line = 0;

@@ -11,6 +11,7 @@ namespace minke::jinja {
 /// Widths and precisions above this are refused.
 inline constexpr int64_t kFormatWidthMax = 10'000;
 
+/// Python's format specification: [[fill]align][sign][#][0][width][,][.precision][type].
 struct FormatSpec {
   std::string fill = " ";
   char align = 0;  ///< < > ^ = or 0 for the type's default
@@ -28,7 +29,9 @@ tl::unexpected<Error> bad_format(std::string_view what);
 /// Reads digits at the front of `text`; false when the number is over kFormatWidthMax.
 bool take_number(std::string_view& text, int64_t& number);
 
+/// True for the types that format a float.
 bool is_float_type(char type);
+/// True for the types that format an integer.
 bool is_int_type(char type);
 
 /// Appends a string, cut to the precision and padded to the width.

@@ -37,6 +37,7 @@ struct Builtin {
   Result<Value> (*run)(Interpreter&, Call&);
 };
 
+/// How a statement ended: on to the next, or out of the loop.
 enum class Flow : uint8_t { kNormal, kBreak, kContinue };
 
 /// Runs one template once. Errors carry the template's line. Not reused, not shared.

@@ -8,6 +8,7 @@
 
 namespace minke::jinja {
 
+/// The kinds of token.
 enum class TokenType : uint8_t {
   kText,        ///< template text, whitespace control already applied
   kPrintBegin,  ///< {{
@@ -22,6 +23,7 @@ enum class TokenType : uint8_t {
   kEnd,
 };
 
+/// A token with its place in the source.
 struct Token {
   TokenType type = TokenType::kEnd;
   int line = 1;

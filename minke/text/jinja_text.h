@@ -5,11 +5,13 @@
 /// Text operations that filters and string methods share. All carry the marks of their input on.
 namespace minke::jinja {
 
+/// Which ends of a string are meant.
 enum class Side : uint8_t { kBoth, kLeft, kRight };
 
 /// Python's strip: white space when `chars` is missing or None, else the characters in it.
 Result<Value> strip(Heap& heap, const Str& s, const Value& chars, Side side);
 
+/// Python's upper, lower, title, capitalize and swapcase.
 enum class CaseChange : uint8_t { kUpper, kLower, kCapitalize, kTitle, kSwap };
 
 /// Python's upper, lower, capitalize, title, swapcase, with Unicode's simple mappings.

@@ -27,6 +27,7 @@ struct Stmt;
 struct Scope;
 struct Value;
 
+/// The kinds of value.
 enum class Kind : uint8_t {
   kMissing,  ///< no value: an argument that was not given
   kUndefined,
@@ -66,6 +67,7 @@ struct Sequence;
 struct Dict;
 struct Namespace;
 
+/// A value of the interpreter; lists, dicts and strings live in the run's arena.
 struct Value {
   Kind kind = Kind::kMissing;
   bool untrusted = false;  ///< of bool, int and float; the others carry it inside
@@ -117,6 +119,7 @@ struct Value {
   double as_float() const { return kind == Kind::kFloat ? real : static_cast<double>(as_int()); }
 };
 
+/// What a sequence prints and compares as.
 enum class SequenceType : uint8_t {
   kList,
   kTuple,
@@ -127,6 +130,7 @@ enum class SequenceType : uint8_t {
   kGenerator,  ///< what map, select, ... return: can be iterated, has no length, no index
 };
 
+/// A list, tuple or another run of values.
 struct Sequence {
   SequenceType type = SequenceType::kList;
   std::vector<Value> items;
@@ -139,6 +143,7 @@ struct Dict {
   mutable std::unordered_map<std::string_view, size_t> index;
 };
 
+/// Jinja's namespace(): the one object that templates may change.
 struct Namespace {
   std::vector<std::pair<const Str*, Value>> attributes;
 };

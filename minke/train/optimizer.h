@@ -25,6 +25,7 @@ double gradient_norm(const Device& device, std::span<const TrainedTensor> tensor
 double clip_gradient_norm(const Device& device, std::span<const TrainedTensor> tensors,
                           double norm_max);
 
+/// AdamW's constants, named as PyTorch names them.
 struct AdamWConfig {
   double beta1 = 0.9;
   double beta2 = 0.95;

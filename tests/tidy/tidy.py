@@ -21,6 +21,8 @@ import cpp_scan  # noqa: E402
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 LINE_WIDTH_MAX = 100
+# Tables of template snippets, where a line is a list of cases.
+WIDTH_EXEMPT = {"tests/golden/jinja_golden.py"}
 CPP_SUFFIXES = (".h", ".cpp", ".def")
 CHECKED_SUFFIXES = CPP_SUFFIXES + (".py", ".sh", ".cmake", ".txt", ".svelte", ".ts")
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
@@ -101,6 +103,8 @@ def file_length(file):
 
 
 def line_width(file):
+    if file.path in WIDTH_EXEMPT:
+        return
     for number, line in enumerate(file.lines, 1):
         if len(line) > LINE_WIDTH_MAX and "://" not in line:
             yield file.finding(number, "line-width",

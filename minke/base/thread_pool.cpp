@@ -14,9 +14,10 @@
 namespace minke {
 namespace {
 
-// How long a thread spins before it sleeps: long against the gaps inside a token (tens of
-// microseconds), short against a person's pause.
-constexpr int kSpinsMax = 20000;  // x 5-25 ns a pause = 0.1-0.5 ms
+// How a thread waits: it spins through the gaps inside a token (a few microseconds), then lets
+// others run where more threads than CPUs want to, and sleeps in a person's pause.
+constexpr int kSpins = 1000;  // x 5-25 ns a pause = 5-25 us
+constexpr int kYields = 300;  // x 0.3 us when nobody else wants the CPU = 0.1 ms
 
 void pause_cpu() {
 #if defined(__x86_64__)
@@ -24,6 +25,19 @@ void pause_cpu() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+// One turn of waiting; false: it is time to sleep.
+bool wait_turn(int turn) {
+  if (turn < kSpins) {
+    pause_cpu();
+    return true;
+  }
+  if (turn < kSpins + kYields) {
+    sched_yield();
+    return true;
+  }
+  return false;
 }
 
 std::vector<int> allowed_cpus() {
@@ -83,12 +97,8 @@ void ThreadPool::worker_loop(int worker_index, int cpu) {
   uint32_t seen = 0;
   while (true) {
     uint32_t epoch = epoch_.load(std::memory_order_acquire);
-    for (int spins = 0; epoch == seen; ++spins) {
-      if (spins < kSpinsMax) {
-        pause_cpu();
-      } else {
-        epoch_.wait(seen);
-      }
+    for (int turn = 0; epoch == seen; ++turn) {
+      if (!wait_turn(turn)) epoch_.wait(seen);
       epoch = epoch_.load(std::memory_order_acquire);
     }
     seen = epoch;
@@ -109,12 +119,8 @@ void ThreadPool::run(FunctionRef<void(int)> task) {
   epoch_.notify_all();
   task(0);
   int running = num_running_.load(std::memory_order_acquire);
-  for (int spins = 0; running != 0; ++spins) {
-    if (spins < kSpinsMax) {
-      pause_cpu();
-    } else {
-      num_running_.wait(running);
-    }
+  for (int turn = 0; running != 0; ++turn) {
+    if (!wait_turn(turn)) num_running_.wait(running);
     running = num_running_.load(std::memory_order_acquire);
   }
 }

@@ -59,6 +59,7 @@ struct Engine::Impl {
   void end(Sequence& sequence, FinishReason reason);
   void drop_ended();
   void publish();
+  void settle();
 
   const EngineConfig config;
   const int64_t vocab_size;
@@ -70,6 +71,7 @@ struct Engine::Impl {
   std::deque<Sequence> running;  // in order of admission
   std::deque<Sequence> waiting;
   EngineStats counts;
+  std::vector<std::pair<TokenSink, TokenEvent>> last_events;  // of sequences that ended this step
 
   // Shared, under `mutex`.
   std::mutex mutex;
@@ -90,10 +92,11 @@ void Engine::Impl::loop() {
   while (take_commands()) {
     if (running.empty() && waiting.empty()) continue;
     step();
-    publish();
+    settle();
   }
   for (Sequence& sequence : running) end(sequence, FinishReason::kCancelled);
   for (Sequence& sequence : waiting) end(sequence, FinishReason::kCancelled);
+  settle();
 }
 
 // Waits for work, moves what came in to `waiting` and ends what was cancelled. False: stop.
@@ -113,8 +116,7 @@ bool Engine::Impl::take_commands() {
   if (!ids.empty()) {
     end_cancelled(running, ids);
     end_cancelled(waiting, ids);
-    drop_ended();
-    publish();
+    settle();
   }
   return true;
 }
@@ -137,7 +139,6 @@ void Engine::Impl::step() {
     advance(sequence, {logits.view().row<float>(logit_row++), static_cast<size_t>(vocab_size)});
   }
   ++counts.steps;
-  drop_ended();
 }
 
 // Asks the scheduler, moves sequences between `waiting` and `running`, and takes the pages.
@@ -210,6 +211,8 @@ void Engine::Impl::advance(Sequence& sequence, std::span<float> logits) {
   if (sequence.num_generated() >= request.max_tokens) {
     event.finish = FinishReason::kLength;
     sequence.ended = true;
+    last_events.emplace_back(std::move(sequence.sink), std::move(event));
+    return;
   }
   sequence.sink(event);
 }
@@ -219,7 +222,7 @@ void Engine::Impl::end(Sequence& sequence, FinishReason reason) {
   sequence.ended = true;
   TokenEvent event;
   event.finish = reason;
-  sequence.sink(event);
+  last_events.emplace_back(std::move(sequence.sink), std::move(event));
 }
 
 void Engine::Impl::drop_ended() {
@@ -229,6 +232,15 @@ void Engine::Impl::drop_ended() {
   const auto has_ended = [](const Sequence& sequence) { return sequence.ended; };
   std::erase_if(running, has_ended);
   std::erase_if(waiting, has_ended);
+}
+
+// Frees what ended sequences held, and only then tells their sinks: who hears of an end finds the
+// counters and the pages as they are after it.
+void Engine::Impl::settle() {
+  drop_ended();
+  publish();
+  for (auto& [sink, event] : last_events) sink(event);
+  last_events.clear();
 }
 
 void Engine::Impl::publish() {

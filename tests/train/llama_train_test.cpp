@@ -1,16 +1,20 @@
-// Goal: forward, backward, clipping and AdamW together do what PyTorch does. Method: 20 steps of a
-// tiny Llama made of ops, against tests/golden/llama_train.json (PyTorch 2.13, f32; llama_train.py
-// beside it has the model and the formulas of weights and tokens).
+// Goal: the model that serves can be trained, as PyTorch trains it. Method: 20 steps of a tiny
+// models/llama (its forward, backward, clipping and AdamW) against tests/golden/llama_train.json
+// (PyTorch 2.13, f32; llama_train.py beside it has the model and the formulas of weights and
+// tokens).
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "minke/base/files.h"
 #include "minke/base/json.h"
+#include "minke/format/gguf_writer.h"
 #include "minke/kernels/packed.h"
+#include "minke/models/model.h"
 #include "minke/ops/ops.h"
 #include "minke/train/optimizer.h"
 
@@ -19,7 +23,6 @@ namespace {
 
 constexpr int64_t kVocab = 96, kHidden = 64, kHeads = 4, kKvHeads = 2, kHeadDim = 16, kFfn = 96;
 constexpr int64_t kBatch = 2, kSeq = 24;
-constexpr double kEps = 1e-5;
 
 Json golden() {
   const char* root = std::getenv("MINKE_SOURCE_DIR");
@@ -29,181 +32,118 @@ Json golden() {
   return text ? parse_json(*text).value_or(Json()) : Json();
 }
 
-// A weight with its place in the packed layout: a matrix, or a norm (rows = 0).
+// A weight of the golden model: its name there and in GGUF, in the order of the formulas.
 struct NamedWeight {
   std::string name;
-  int64_t rows = 0;
+  std::string gguf_name;
+  int64_t rows = 0;  // 0: a norm
   int64_t cols = 0;
-  Tensor storage;
 };
 
-class TinyLlama {
- public:
-  explicit TinyLlama(const Device& device) : device_(device) {
-    add("model.embed_tokens", kVocab, kHidden);
-    for (int layer = 0; layer < 2; ++layer) {
-      const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-      add(prefix + "input_layernorm", 0, kHidden);
-      add(prefix + "self_attn.q_proj", kHidden, kHidden);
-      add(prefix + "self_attn.k_proj", kKvHeads * kHeadDim, kHidden);
-      add(prefix + "self_attn.v_proj", kKvHeads * kHeadDim, kHidden);
-      add(prefix + "self_attn.o_proj", kHidden, kHidden);
-      add(prefix + "post_attention_layernorm", 0, kHidden);
-      add(prefix + "mlp.gate_proj", kFfn, kHidden);
-      add(prefix + "mlp.up_proj", kFfn, kHidden);
-      add(prefix + "mlp.down_proj", kHidden, kFfn);
-    }
-    add("model.norm", 0, kHidden);
-    make_rope_table();
+std::vector<NamedWeight> golden_weights() {
+  std::vector<NamedWeight> weights = {{"model.embed_tokens", "token_embd", kVocab, kHidden}};
+  for (int layer = 0; layer < 2; ++layer) {
+    const std::string hf = "model.layers." + std::to_string(layer) + ".";
+    const std::string gguf = "blk." + std::to_string(layer) + ".";
+    const int64_t kv_rows = kKvHeads * kHeadDim;
+    weights.push_back({hf + "input_layernorm", gguf + "attn_norm", 0, kHidden});
+    weights.push_back({hf + "self_attn.q_proj", gguf + "attn_q", kHidden, kHidden});
+    weights.push_back({hf + "self_attn.k_proj", gguf + "attn_k", kv_rows, kHidden});
+    weights.push_back({hf + "self_attn.v_proj", gguf + "attn_v", kv_rows, kHidden});
+    weights.push_back({hf + "self_attn.o_proj", gguf + "attn_output", kHidden, kHidden});
+    weights.push_back({hf + "post_attention_layernorm", gguf + "ffn_norm", 0, kHidden});
+    weights.push_back({hf + "mlp.gate_proj", gguf + "ffn_gate", kFfn, kHidden});
+    weights.push_back({hf + "mlp.up_proj", gguf + "ffn_up", kFfn, kHidden});
+    weights.push_back({hf + "mlp.down_proj", gguf + "ffn_down", kHidden, kFfn});
   }
-
-  const std::vector<NamedWeight>& weights() const { return weights_; }
-
-  // Logits [batch * seq, vocab].
-  Tensor forward(const Context& context, std::span<const int32_t> ids) const {
-    const ops::Weight embed = matrix(context, "model.embed_tokens");
-    Tensor x = ops::embedding(context, embed, ids);
-    for (int layer = 0; layer < 2; ++layer) {
-      const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-      x = ops::add(context, x,
-                   attention(context, prefix, norm(context, prefix + "input_layernorm", x)));
-      x = ops::add(context, x,
-                   ffn(context, prefix, norm(context, prefix + "post_attention_layernorm", x)));
-    }
-    return ops::linear(context, norm(context, "model.norm", x), embed);
+  weights.push_back({"model.norm", "output_norm", 0, kHidden});
+  for (NamedWeight& weight : weights) {
+    weight.name += ".weight";
+    weight.gguf_name += ".weight";
   }
+  return weights;
+}
 
-  // A weight's values (or a gradient's, of the same layout) in file order.
-  std::vector<float> row_major(const NamedWeight& weight, const Tensor& storage) const {
-    const int64_t rows = std::max<int64_t>(weight.rows, 1);
-    std::vector<float> values(rows * weight.cols);
-    if (weight.rows == 0) {
-      std::copy_n(storage.data<float>(), weight.cols, values.begin());
-      return values;
-    }
-    std::vector<int32_t> all(rows);
-    for (int64_t i = 0; i < rows; ++i) all[i] = static_cast<int32_t>(i);
-    kernels::unpack_rows(
-        device_, {storage.view().data, DType::kF32, rows, weight.cols}, all.data(), rows,
-        {reinterpret_cast<std::byte*>(values.data()), DType::kF32, rows, weight.cols, weight.cols});
-    return values;
-  }
-
- private:
-  void add(const std::string& name, int64_t rows, int64_t cols) {
-    const auto j = static_cast<double>(weights_.size());
-    const bool is_norm = rows == 0;
-    std::vector<float> values(std::max<int64_t>(rows, 1) * cols);
+// The golden model as the file that load_model() reads.
+std::string golden_gguf() {
+  GgufWriter writer;
+  writer.add("general.architecture", "llama");
+  writer.add("llama.block_count", uint32_t{2});
+  writer.add("llama.context_length", static_cast<uint32_t>(kSeq));
+  writer.add("llama.embedding_length", static_cast<uint32_t>(kHidden));
+  writer.add("llama.feed_forward_length", static_cast<uint32_t>(kFfn));
+  writer.add("llama.attention.head_count", static_cast<uint32_t>(kHeads));
+  writer.add("llama.attention.head_count_kv", static_cast<uint32_t>(kKvHeads));
+  writer.add("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  const std::vector<NamedWeight> weights = golden_weights();
+  for (size_t j = 0; j < weights.size(); ++j) {
+    const NamedWeight& weight = weights[j];
+    const bool is_norm = weight.rows == 0;
+    std::vector<float> values(std::max<int64_t>(weight.rows, 1) * weight.cols);
     for (size_t i = 0; i < values.size(); ++i) {
       const auto at = static_cast<double>(i);
-      values[i] =
-          static_cast<float>(is_norm ? 1 + 0.1 * std::sin(0.37 * at + 1.3 * j)
-                                     : 0.1 * std::sin(0.37 * at + 1.3 * j + 0.0007 * at * at));
+      const double phase = 0.37 * at + 1.3 * static_cast<double>(j);
+      values[i] = static_cast<float>(is_norm ? 1 + 0.1 * std::sin(phase)
+                                             : 0.1 * std::sin(phase + 0.0007 * at * at));
     }
-    NamedWeight weight{name + ".weight", rows, cols, {}};
-    if (is_norm) {
-      weight.storage = Tensor::zeros(DType::kF32, {cols});
-      std::copy(values.begin(), values.end(), weight.storage.data<float>());
-    } else {
-      weight.storage =
-          Tensor::zeros(DType::kF32, {kernels::packed_bytes(DType::kF32, rows, cols) / 4});
-      kernels::pack(device_, reinterpret_cast<const std::byte*>(values.data()), DType::kF32, rows,
-                    cols, weight.storage.view().data);
-    }
-    index_[name] = weights_.size();
-    weights_.push_back(weight);
+    const Shape shape = is_norm ? Shape{weight.cols} : Shape{weight.rows, weight.cols};
+    writer.add_tensor(weight.gguf_name, DType::kF32, shape, std::as_bytes(std::span(values)));
   }
+  return writer.serialize();
+}
 
-  void make_rope_table() {
-    rope_table_.resize(kSeq * kHeadDim);
-    for (int64_t p = 0; p < kSeq; ++p) {
-      for (int64_t i = 0; i < kHeadDim / 2; ++i) {
-        const double angle =
-            static_cast<double>(p) * std::pow(10000.0, -2.0 * static_cast<double>(i) / kHeadDim);
-        rope_table_[p * kHeadDim + i] = static_cast<float>(std::cos(angle));
-        rope_table_[p * kHeadDim + kHeadDim / 2 + i] = static_cast<float>(std::sin(angle));
-      }
-    }
-    for (int64_t row = 0; row < kBatch * kSeq; ++row) {
-      positions_.push_back(static_cast<int32_t>(row % kSeq));
-    }
-  }
+std::unique_ptr<Model> golden_model(const Device& device) {
+  const std::string bytes = golden_gguf();
+  const auto file = GgufFile::parse(std::as_bytes(std::span(bytes)));
+  EXPECT_TRUE(file) << file.error().message;
+  auto config = config_from_gguf(*file);
+  EXPECT_TRUE(config) << config.error().message;
+  config->rope_style = kernels::RopeStyle::kHalf;  // transformers' layout of the heads
+  auto model = load_model(device, *file, *config, {Precision::kF32, 0});
+  EXPECT_TRUE(model) << model.error().message;
+  return std::move(*model);
+}
 
-  static Tensor named(const Context& context, const Tensor& storage) {
-    return context.tape != nullptr ? context.tape->watch(storage) : storage;
+// The tensors of a parameter's layout (its values, or its gradient) under their golden names, in
+// file order.
+void add_row_major(const Device& device, const Parameter& parameter, const Tensor& storage,
+                   std::map<std::string, std::vector<float>>& out) {
+  std::map<std::string, std::string> golden_names;
+  for (const NamedWeight& weight : golden_weights()) golden_names[weight.gguf_name] = weight.name;
+  if (parameter.rows == 0) {
+    out[golden_names.at(parameter.names[0])].assign(storage.span<float>().begin(),
+                                                    storage.span<float>().end());
+    return;
   }
-  ops::Weight matrix(const Context& context, const std::string& name) const {
-    const NamedWeight& weight = weights_[index_.at(name)];
-    return {named(context, weight.storage), DType::kF32, weight.rows, weight.cols};
+  const kernels::PackedView packed{storage.view().data, DType::kF32, parameter.rows,
+                                   parameter.cols};
+  int32_t row = 0;
+  for (size_t i = 0; i < parameter.names.size(); ++i) {
+    const int64_t rows = parameter.name_rows[i];
+    std::vector<int32_t> indices(rows);
+    for (int32_t& index : indices) index = row++;
+    std::vector<float>& values = out[golden_names.at(parameter.names[i])];
+    values.resize(rows * parameter.cols);
+    kernels::unpack_rows(device, packed, indices.data(), rows,
+                         {reinterpret_cast<std::byte*>(values.data()), DType::kF32, rows,
+                          parameter.cols, parameter.cols});
   }
-  Tensor norm(const Context& context, const std::string& name, const Tensor& x) const {
-    return ops::rms_norm(context, x, named(context, weights_[index_.at(name)].storage), kEps);
-  }
-
-  Tensor attention(const Context& context, const std::string& prefix, const Tensor& x) const {
-    const kernels::RopeArgs rope{positions_.data(), rope_table_.data(), kHeadDim,
-                                 kernels::RopeStyle::kHalf, false};
-    const auto project = [&](const char* part) {
-      return ops::linear(context, x, matrix(context, prefix + "self_attn." + part));
-    };
-    const Tensor q = ops::rope(context, project("q_proj"), rope);
-    const Tensor k = ops::rope(context, project("k_proj"), rope);
-    const Tensor out =
-        ops::attention(context, q, k, project("v_proj"), {kHeads, kKvHeads, kHeadDim, kSeq});
-    return ops::linear(context, out, matrix(context, prefix + "self_attn.o_proj"));
-  }
-
-  // Gate and up are two matrices here, so their outputs are joined for swiglu.
-  Tensor ffn(const Context& context, const std::string& prefix, const Tensor& x) const {
-    const Tensor gate = ops::linear(context, x, matrix(context, prefix + "mlp.gate_proj"));
-    const Tensor up = ops::linear(context, x, matrix(context, prefix + "mlp.up_proj"));
-    const Tensor hidden = ops::swiglu(context, join(context, gate, up));
-    return ops::linear(context, hidden, matrix(context, prefix + "mlp.down_proj"));
-  }
-
-  // [a | b], recorded: an op of this test's own.
-  static Tensor join(const Context& context, const Tensor& a, const Tensor& b) {
-    const int64_t n = a.size(0), width = a.size(1);
-    const Tensor y = context.empty(DType::kF32, {n, 2 * width});
-    for (int64_t i = 0; i < n; ++i) {
-      std::copy_n(a.data<float>() + i * width, width, y.data<float>() + i * 2 * width);
-      std::copy_n(b.data<float>() + i * width, width, y.data<float>() + (i * 2 + 1) * width);
-    }
-    if (!context.records(a, b)) return y;
-    const Device& device = context.device;
-    return context.tape->record(
-        "join", {a.var(), b.var()}, y, [&device, n, width](const Tensor& dy) {
-          const Context no_tape{device, nullptr};
-          const Tensor d_a = no_tape.empty(DType::kF32, {n, width});
-          const Tensor d_b = no_tape.empty(DType::kF32, {n, width});
-          for (int64_t i = 0; i < n; ++i) {
-            std::copy_n(dy.data<float>() + i * 2 * width, width, d_a.data<float>() + i * width);
-            std::copy_n(dy.data<float>() + (i * 2 + 1) * width, width,
-                        d_b.data<float>() + i * width);
-          }
-          return std::vector<Tensor>{d_a, d_b};
-        });
-  }
-
-  const Device& device_;
-  std::vector<NamedWeight> weights_;
-  std::map<std::string, size_t> index_;
-  std::vector<float> rope_table_;
-  std::vector<int32_t> positions_;
-};
+}
 
 struct Batch {
-  std::vector<int32_t> inputs;
+  ForwardBatch inputs;
   std::vector<int32_t> targets;
 };
 Batch make_batch(int64_t step) {
   Batch batch;
+  batch.inputs.seq_len = kSeq;
   const auto token = [&](int64_t b, int64_t p) {
     return static_cast<int32_t>((7 * p + 13 * b + 5 * (step % 4) + p * p * (b + 1)) % kVocab);
   };
   for (int64_t b = 0; b < kBatch; ++b) {
     for (int64_t p = 0; p < kSeq; ++p) {
-      batch.inputs.push_back(token(b, p));
+      batch.inputs.tokens.push_back(token(b, p));
+      batch.inputs.positions.push_back(static_cast<int32_t>(p));
       batch.targets.push_back(token(b, p + 1));
     }
   }
@@ -220,30 +160,31 @@ struct TrainingRun {
 };
 
 TrainingRun train(const Device& device, int num_steps) {
-  TinyLlama model(device);
+  const std::unique_ptr<Model> model = golden_model(device);
   AdamW optimizer({.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1});
   TrainingRun run;
   for (int step = 0; step < num_steps; ++step) {
     Tape tape;
     const Context context{device, &tape};
     const Batch batch = make_batch(step);
-    const Tensor logits = model.forward(context, batch.inputs);
+    const Tensor logits = model->forward(context, batch.inputs);
     const Tensor loss = ops::cross_entropy(context, logits, batch.targets);
     tape.backward(device, loss);
     std::vector<TrainedTensor> tensors;
-    for (const NamedWeight& weight : model.weights()) {
-      const Tensor grad = tape.grad(tape.watch(weight.storage));
-      tensors.push_back({weight.storage, grad, weight.rows > 0});
-      if (step == 0) run.first_gradients[weight.name] = model.row_major(weight, grad);
+    for (const Parameter& parameter : model->parameters().parameters()) {
+      const Tensor grad = tape.grad(tape.watch(parameter.value));
+      tensors.push_back({parameter.value, grad, parameter.rows > 0});
+      if (step == 0) add_row_major(device, parameter, grad, run.first_gradients);
     }
-    if (step == 0)
+    if (step == 0) {
       run.first_logits.assign(logits.span<float>().begin(), logits.span<float>().end());
+    }
     run.losses.push_back(*loss.data<float>());
     run.grad_norms.push_back(clip_gradient_norm(device, tensors, 1.0));
     optimizer.step(device, tensors, 1e-3);
   }
-  for (const NamedWeight& weight : model.weights()) {
-    run.weights[weight.name] = model.row_major(weight, weight.storage);
+  for (const Parameter& parameter : model->parameters().parameters()) {
+    add_row_major(device, parameter, parameter.value, run.weights);
   }
   return run;
 }
@@ -286,6 +227,7 @@ TEST_P(LlamaTrain, TwentyStepsMatchPyTorch) {
     ASSERT_NE(summary, nullptr) << name;
     expect_summary(values, *summary, 1e-4, "gradient of " + name);
   }
+  EXPECT_EQ(run.first_gradients.size(), golden_weights().size());
   for (const auto& [name, values] : run.weights) {
     expect_summary(values, *expected.find("weights")->find(name), 2e-3, name);
   }

@@ -34,7 +34,7 @@ void drop_duplicates(Json::Object& members) {
     if (kept != i) members[kept] = std::move(members[i]);
     ++kept;
   }
-  members.resize(kept);
+  members.erase(members.begin() + static_cast<int64_t>(kept), members.end());
 }
 
 // Builds Json values from nlohmann's SAX events, with a bound on the depth.

@@ -19,7 +19,7 @@ constexpr int kAccumulators = 12;
 // naming the array as memory would put every sum there, and the loop would measure loads and
 // stores.
 template <class T>
-inline void keep(T value) {
+inline void keep(const T& value) {
   asm volatile("" : : "m"(value) : "memory");
 }
 
@@ -31,7 +31,8 @@ void f32_portable(int64_t turns) {
     for (float& sum : sums) sum = sum * x + 1e-3f;
   }
   for (int i = 1; i < kAccumulators; ++i) sums[0] += sums[i];
-  keep(sums[0]);
+  const auto total = sums[0];
+  keep(total);
 }
 
 void int8_portable(int64_t turns) {
@@ -42,7 +43,8 @@ void int8_portable(int64_t turns) {
     for (int32_t& sum : sums) sum += x * x;
   }
   for (int i = 1; i < kAccumulators; ++i) sums[0] += sums[i];
-  keep(sums[0]);
+  const auto total = sums[0];
+  keep(total);
 }
 
 uint64_t read_portable(const std::byte* data, size_t bytes) {
@@ -72,7 +74,8 @@ __attribute__((target("avx2,fma"))) void f32_avx2(int64_t turns) {
     }
   }
   for (int i = 1; i < kAccumulators; ++i) sums[0] = _mm256_add_ps(sums[0], sums[i]);
-  keep(sums[0]);
+  const auto total = sums[0];
+  keep(total);
 }
 
 __attribute__((target("avx512f"))) void f32_avx512(int64_t turns) {
@@ -88,7 +91,8 @@ __attribute__((target("avx512f"))) void f32_avx512(int64_t turns) {
     }
   }
   for (int i = 1; i < kAccumulators; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
-  keep(sums[0]);
+  const auto total = sums[0];
+  keep(total);
 }
 
 // Without VNNI an int8 product takes three instructions: to 16 bits, to 32 bits, and the addition.
@@ -110,7 +114,8 @@ __attribute__((target("avx2"))) void int8_avx2(int64_t turns) {
     }
   }
   for (int i = 1; i < kAvx2Int8Sums; ++i) sums[0] = _mm256_add_epi32(sums[0], sums[i]);
-  keep(sums[0]);
+  const auto total = sums[0];
+  keep(total);
 }
 
 __attribute__((target("avx512f,avx512vnni"))) void int8_avx512_vnni(int64_t turns) {
@@ -126,7 +131,8 @@ __attribute__((target("avx512f,avx512vnni"))) void int8_avx512_vnni(int64_t turn
     }
   }
   for (int i = 1; i < kAccumulators; ++i) sums[0] = _mm512_add_epi32(sums[0], sums[i]);
-  keep(sums[0]);
+  const auto total = sums[0];
+  keep(total);
 }
 
 __attribute__((target("avx2"))) uint64_t read_avx2(const std::byte* data, size_t bytes) {

@@ -114,6 +114,26 @@ TEST(Json, LimitsOnDepthAndSizeHold) {
   EXPECT_TRUE(parse_json("[1,2,3]", {.bytes_max = 7}));
 }
 
+TEST(Json, ManyKeysKeepTheirOrderAndTheirLastValues) {
+  // 200,000 members, each key twice: a scan for each key would take minutes.
+  constexpr int kKeys = 100000;
+  std::string text = "{";
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < kKeys; ++i) {
+      text += "\"k" + std::to_string(i) + "\":" + std::to_string(i + round) + ",";
+    }
+  }
+  text.back() = '}';
+  const auto parsed = parse_json(text);
+  ASSERT_TRUE(parsed);
+  const Json::Object& members = parsed->as_object();
+  ASSERT_EQ(members.size(), static_cast<size_t>(kKeys));
+  for (int i = 0; i < kKeys; ++i) {
+    ASSERT_EQ(members[i].first, "k" + std::to_string(i));
+    ASSERT_EQ(members[i].second.as_int(), i + 1);
+  }
+}
+
 TEST(Json, InvalidUtf8ComesOutRepaired) {
   EXPECT_EQ(Json("a\xff\xe4\xb8z").dump(), "\"a\uFFFD\uFFFDz\"");
   EXPECT_EQ(Json("\x01\x7f").dump(), "\"\\u0001\\u007f\"");

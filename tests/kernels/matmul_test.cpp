@@ -197,6 +197,56 @@ TEST_P(MatmulTest, IntegerProductsOfARowDoNotDependOnTheBatchOrTheThreads) {
   }
 }
 
+// The same with the remainder in a second product, which must be near f32 itself.
+struct Quantized15 : Quantized {
+  std::vector<int8_t> q_low;
+  Quantized15(int64_t rows, int64_t cols) : Quantized(rows, cols), q_low(rows * cols) {
+    view.q_low = q_low.data();
+  }
+};
+
+TEST_P(MatmulTest, QuantizesTo15BitsAsTheReferenceDoes) {
+  const Device device(2, false, GetParam());
+  const int64_t rows = 19, cols = 160;
+  const Tensor x = random_matrix(random_, DType::kF32, rows, cols);
+  for (int64_t i = 0; i < rows; ++i) x.data<float>()[i * cols + 7] *= 300.0f;  // outliers
+  std::fill_n(x.data<float>() + 32, 32, 0.0f);
+  Quantized15 out(rows, cols), expected(rows, cols);
+  kernels::quantize_int8(device, x.view(), out.view);
+  kernels::ref::quantize_int8(x.view(), expected.view, 0, rows);
+  EXPECT_EQ(out.q, expected.q);
+  EXPECT_EQ(out.q_low, expected.q_low);
+  EXPECT_EQ(out.scale, expected.scale);
+  EXPECT_EQ(out.scale_sum, expected.scale_sum);
+  for (int64_t i = 0; i < rows * cols; ++i) {
+    const float scale = out.scale[i / 32];
+    ASSERT_LE(std::abs(out.q_low[i]), 64);
+    // Half a step, and what f32 loses of 128 q + q_low (15 bits) times a rounded scale.
+    ASSERT_NEAR(scale * (128 * out.q[i] + out.q_low[i]), x.data<float>()[i], 0.51f * scale) << i;
+  }
+}
+
+TEST_P(MatmulTest, FifteenBitProductsAreExactAndTheSameInEveryBatch) {
+  const Device device(3, false, GetParam());
+  for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0}) {
+    const int64_t n = 21, rows = 100, cols = 128;
+    const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
+    const Tensor x = random_matrix(random_, DType::kF32, n, cols);
+    Quantized15 all(n, cols);
+    kernels::quantize_int8(device, x.view(), all.view);
+    const Tensor y = Tensor::zeros(DType::kF32, {n, rows});
+    kernels::matmul_int8(device, all.view, w.view(), y.view());
+    expect_product(x, w, y, dtype == DType::kQ8_0 ? 2e-4 : 1e-4);
+    for (int64_t i = 0; i < n; ++i) {
+      Quantized15 one(1, cols);
+      kernels::quantize_int8(device, x.rows(i, i + 1).view(), one.view);
+      const Tensor alone = Tensor::zeros(DType::kF32, {1, rows});
+      kernels::matmul_int8(device, one.view, w.view(), alone.view());
+      ASSERT_EQ(first_difference(alone, y.rows(i, i + 1)), -1) << dtype_info(dtype).name;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Levels, MatmulTest, ::testing::ValuesIn(kAllLevels),
                          [](const auto& param) { return cpu_level_name(param.param); });
 

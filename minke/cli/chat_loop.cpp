@@ -2,7 +2,7 @@
 
 #include "minke/base/files.h"
 #include "minke/cli/line_input.h"
-#include "minke/cli/thought_splitter.h"
+#include "minke/text/reasoning_parser.h"
 
 namespace minke {
 namespace {
@@ -41,7 +41,8 @@ ChatModel chat_model_of(const LoadedModel& model, Engine& engine, const Interrup
   };
   out.opens_thought = [&model](const ChatPrompt& prompt) {
     std::string text;
-    return model.encode_chat(prompt.messages, prompt.think, &text) && ends_in_thought(text);
+    return model.encode_chat(prompt.messages, prompt.think, &text) &&
+           ReasoningParser::opened_by(text);
   };
   return out;
 }

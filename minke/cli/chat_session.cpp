@@ -2,7 +2,7 @@
 
 #include "minke/base/clock.h"
 #include "minke/base/files.h"
-#include "minke/cli/thought_splitter.h"
+#include "minke/text/reasoning_parser.h"
 
 namespace minke {
 namespace {
@@ -14,13 +14,13 @@ constexpr const char* kGrey = "90";
 class ReplyWriter {
  public:
   ReplyWriter(const Console& console, bool show_thinking, bool inside)
-      : console_(&console), show_thinking_(show_thinking), splitter_(inside) {
+      : console_(&console), show_thinking_(show_thinking), parser_(inside) {
     if (inside) thought_start_ = seconds_now();
   }
 
-  void feed(std::string_view text) { write(splitter_.feed(text)); }
+  void feed(std::string_view text) { write(parser_.feed(text)); }
   void finish() {
-    write(splitter_.flush());
+    write(parser_.flush());
     end_thought();
     fmt::print(console_->out, "\n");
     std::fflush(console_->out);
@@ -28,17 +28,18 @@ class ReplyWriter {
   const std::string& answer() const { return answer_; }
 
  private:
-  void write(const ThoughtSplitter::Parts& parts) {
-    if (splitter_.in_thought() && !thought_start_) thought_start_ = seconds_now();
-    if (!parts.thought.empty()) {
+  void write(const ReasoningPiece& piece) {
+    if (parser_.in_reasoning() && !thought_start_) thought_start_ = seconds_now();
+    if (!piece.reasoning.empty()) {
       has_thought_ = true;
-      if (show_thinking_) fmt::print(console_->err, "{}", console_->painted(parts.thought, kGrey));
+      if (show_thinking_)
+        fmt::print(console_->err, "{}", console_->painted(piece.reasoning, kGrey));
       std::fflush(console_->err);
     }
-    if (parts.answer.empty()) return;
+    if (piece.content.empty()) return;
     end_thought();
-    answer_ += parts.answer;
-    fmt::print(console_->out, "{}", parts.answer);
+    answer_ += piece.content;
+    fmt::print(console_->out, "{}", piece.content);
     std::fflush(console_->out);
   }
   void end_thought() {
@@ -52,7 +53,7 @@ class ReplyWriter {
 
   const Console* console_;
   bool show_thinking_;
-  ThoughtSplitter splitter_;
+  ReasoningParser parser_;
   std::optional<double> thought_start_;
   bool has_thought_ = false;
   bool told_ = false;

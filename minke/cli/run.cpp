@@ -3,7 +3,7 @@
 #include "minke/cli/chat_loop.h"
 #include "minke/cli/command.h"
 #include "minke/cli/sampling_flags.h"
-#include "minke/cli/thought_splitter.h"
+#include "minke/text/reasoning_parser.h"
 
 namespace minke {
 namespace {
@@ -85,7 +85,7 @@ class RunCommand final : public Command {
     add("user", prompt);
     std::string rendered;
     auto ids = model.encode_chat(Json(std::move(messages)), settings_.think, &rendered);
-    opens_thought = ends_in_thought(rendered);
+    opens_thought = ReasoningParser::opened_by(rendered);
     return ids;
   }
 
@@ -103,24 +103,24 @@ class RunCommand final : public Command {
     const Interrupts interrupts;
     request.should_stop = [&] { return interrupts.count() > 0; };
 
-    ThoughtSplitter splitter(opens_thought);
+    ReasoningParser parser(opens_thought);
     std::string thought;
     std::string text;
-    const auto write = [&](const ThoughtSplitter::Parts& parts) {
-      thought += parts.thought;
-      text += parts.answer;
+    const auto write = [&](const ReasoningPiece& piece) {
+      thought += piece.reasoning;
+      text += piece.content;
       if (json_) return;
       if (settings_.show_thinking)
-        fmt::print(console.err, "{}", console.painted(parts.thought, "90"));
-      fmt::print(console.out, "{}", parts.answer);
+        fmt::print(console.err, "{}", console.painted(piece.reasoning, "90"));
+      fmt::print(console.out, "{}", piece.content);
       std::fflush(console.out);
     };
-    const auto on_text = [&](std::string_view piece) {
-      write(raw_ ? ThoughtSplitter::Parts{{}, std::string(piece)} : splitter.feed(piece));
+    const auto on_text = [&](std::string_view chunk) {
+      write(raw_ ? ReasoningPiece{{}, std::string(chunk)} : parser.feed(chunk));
     };
     MK_ASSIGN(const TextResult result,
               generate_text(*engine, *model.tokenizer, std::move(request), on_text));
-    if (!raw_) write(splitter.flush());
+    if (!raw_) write(parser.flush());
     report(console, result, text, thought);
     if (result.finish == FinishReason::kCancelled) return fail(ErrorCode::kInterrupted, "");
     return {};

@@ -38,10 +38,7 @@ ApiResult<ChatPrompt> render_prompt(const ServedModel& model, Json messages) {
   const bool needs_bos = tokenizer.add_bos() && tokenizer.bos() &&
                          (prompt.ids.empty() || prompt.ids.front() != *tokenizer.bos());
   if (needs_bos) prompt.ids.insert(prompt.ids.begin(), *tokenizer.bos());
-  const size_t last = rendered->text.find_last_not_of(" \r\n\t");
-  prompt.opens_reasoning =
-      last != std::string::npos &&
-      std::string_view(rendered->text).substr(0, last + 1).ends_with(ReasoningParser::kOpen);
+  prompt.opens_reasoning = ReasoningParser::opened_by(rendered->text);
   return prompt;
 }
 

@@ -17,6 +17,11 @@ size_t partial_tag(std::string_view text, std::string_view tag) {
 
 }  // namespace
 
+bool ReasoningParser::opened_by(std::string_view prompt) {
+  const size_t last = prompt.find_last_not_of(kSpace);
+  return last != std::string_view::npos && prompt.substr(0, last + 1).ends_with(kOpen);
+}
+
 // Before anything but white space came: the tag opens a thought, other text is content.
 void ReasoningParser::read_start(ReasoningPiece& piece) {
   const size_t begin = held_.find_first_not_of(kSpace);

@@ -22,6 +22,9 @@ class ReasoningParser {
   /// `open`: the prompt itself ended with the opening tag, so the reply starts inside the thought.
   explicit ReasoningParser(bool open) : state_(open ? State::kThought : State::kStart) {}
 
+  /// Whether a rendered prompt ends with the opening tag (then white space at most).
+  static bool opened_by(std::string_view prompt);
+
   ReasoningPiece feed(std::string_view text);
   /// Ends the reply: gives what was held back.
   ReasoningPiece flush();

@@ -36,6 +36,7 @@ const std::vector<std::tuple<std::string, bool, std::string, std::string>> kRepl
     {"<think>\n\n", false, "", ""},
     {"", false, "", ""},
     {"", true, "", ""},
+    {"hm </thin", true, "hm </thin", ""},
 };
 
 TEST(ReasoningParserTest, RepliesAreSplitAsExpected) {
@@ -62,6 +63,19 @@ TEST(ReasoningParserTest, AnyCutsGiveTheSameResult) {
       EXPECT_EQ(piece.content, content) << reply;
     }
   }
+}
+
+TEST(ReasoningParserTest, ContentIsNotHeldBack) {
+  ReasoningParser parser(false);
+  EXPECT_EQ(parser.feed("H").content, "H");
+  EXPECT_EQ(parser.feed("i <").content, "i <");
+}
+
+TEST(ReasoningParserTest, OnlyAnOpeningTagAtThePromptsEndOpensAThought) {
+  EXPECT_TRUE(ReasoningParser::opened_by("<|assistant|><think>\n"));
+  EXPECT_FALSE(ReasoningParser::opened_by("<think>\n</think>\n"));
+  EXPECT_FALSE(ReasoningParser::opened_by("<|im_start|>assistant\n"));
+  EXPECT_FALSE(ReasoningParser::opened_by(""));
 }
 
 }  // namespace

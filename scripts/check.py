@@ -227,6 +227,8 @@ LONG_STEPS = [
     ("slow tests", ctest("release", "-L", "slow"), ["release build", "model"]),
     ("tsan build", build("tsan"), []),
     ("tsan tests", ctest("tsan", "-LE", "slow"), ["tsan build"]),
+    ("arm64 build", build("arm64"), []),
+    ("arm64 tests", ctest("arm64", "-LE", "slow"), ["arm64 build"]),
     ("golden", golden, ["model"]),
     ("peer clients", unittests("tests/e2e", "*_peer.py", peer_python), ["model"]),
     ("peers", peers, ["model"]),

@@ -53,9 +53,6 @@ struct Folders {
 };
 Folders folders_from_environment();
 
-/// The SHA-256 of a file as 64 lower-case hex digits.
-Result<std::string> sha256_file(const std::filesystem::path& path);
-
 /// The most memory this process has held at once (VmHWM), in bytes.
 uint64_t peak_rss_bytes();
 

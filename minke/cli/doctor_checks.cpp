@@ -46,8 +46,8 @@ Checkup check_kernels(const Result<std::unique_ptr<Device>>& device) {
   }
   const CpuLevel level = (*device)->level();
   CpuLevel best = CpuLevel::kRef;
-  for (const CpuLevel candidate : {CpuLevel::kAvx2, CpuLevel::kAvx512Vnni}) {
-    if (cpu_level_supported(candidate)) best = candidate;
+  for (const CpuLevel candidate : kCpuLevels) {
+    if (cpu_level_supported(candidate)) best = std::max(best, candidate);
   }
   check.health = Health::kOk;
   check.sentence = fmt::format("{}, the best of minke's that this CPU runs", cpu_level_name(level));
@@ -59,7 +59,8 @@ Checkup check_kernels(const Result<std::unique_ptr<Device>>& device) {
     check.fix = "unset MINKE_KERNELS";
   } else if (level == CpuLevel::kRef) {
     check.health = Health::kWarning;
-    check.sentence = "this CPU has no AVX2, so minke computes with slow portable code";
+    check.sentence =
+        "this CPU has neither AVX2 nor NEON, so minke computes with slow portable code";
   }
   return check;
 }

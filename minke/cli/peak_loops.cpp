@@ -4,6 +4,10 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 // Each function carries its instruction set as an attribute and is called only where the CPU has
@@ -171,6 +175,43 @@ bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_support
 bool has_avx512() { return __builtin_cpu_supports("avx512f"); }
 bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 
+#elif defined(__aarch64__)
+
+// The widest Arm cores have four units with a latency of four cycles.
+constexpr int kNeonSums = 16;
+
+void f32_neon(int64_t turns) {
+  float32x4_t sums[kNeonSums];
+  for (int i = 0; i < kNeonSums; ++i) sums[i] = vdupq_n_f32(static_cast<float>(i));
+  const float32x4_t x = vdupq_n_f32(1e-3f);
+  for (int64_t turn = 0; turn < turns; ++turn) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kNeonSums; ++i) {
+      sums[i] = vfmaq_f32(sums[i], x, x);
+      asm volatile("" : "+w"(sums[i]));
+    }
+  }
+  for (int i = 1; i < kNeonSums; ++i) sums[0] = vaddq_f32(sums[0], sums[i]);
+  const auto total = sums[0];
+  keep(total);
+}
+
+__attribute__((target("arch=armv8.2-a+dotprod"))) void int8_neon_dot(int64_t turns) {
+  int32x4_t sums[kNeonSums];
+  for (int i = 0; i < kNeonSums; ++i) sums[i] = vdupq_n_s32(i);
+  const int8x16_t x = vdupq_n_s8(3);
+  for (int64_t turn = 0; turn < turns; ++turn) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kNeonSums; ++i) {
+      sums[i] = vdotq_s32(sums[i], x, x);
+      asm volatile("" : "+w"(sums[i]));
+    }
+  }
+  for (int i = 1; i < kNeonSums; ++i) sums[0] = vaddq_s32(sums[0], sums[i]);
+  const auto total = sums[0];
+  keep(total);
+}
+
 #endif
 
 std::vector<PeakLoop> supported_loops() {
@@ -181,6 +222,10 @@ std::vector<PeakLoop> supported_loops() {
   if (has_vnni())
     loops.push_back({"avx512_vnni", true, kAccumulators * 64 * 2.0, int8_avx512_vnni});
   if (has_avx2()) loops.push_back({"avx2", true, kAvx2Int8Sums * 32 * 2.0, int8_avx2});
+#elif defined(__aarch64__)
+  loops.push_back({"neon", false, kNeonSums * 4 * 2.0, f32_neon});
+  if ((::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0)
+    loops.push_back({"neon_dot", true, kNeonSums * 16 * 2.0, int8_neon_dot});
 #endif
   loops.push_back({"portable", false, kAccumulators * 2.0, f32_portable});
   loops.push_back({"portable", true, kAccumulators * 2.0, int8_portable});

@@ -14,7 +14,7 @@ class VersionCommand final : public Command {
   Result<void> run(const Console& console) override {
     Json::Array kernels;
     std::string words;
-    for (const CpuLevel level : {CpuLevel::kRef, CpuLevel::kAvx2, CpuLevel::kAvx512Vnni}) {
+    for (const CpuLevel level : kCpuLevels) {
       if (!cpu_level_supported(level)) continue;
       kernels.emplace_back(cpu_level_name(level));
       words += std::string(words.empty() ? "" : " ") + cpu_level_name(level);

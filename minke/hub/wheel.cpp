@@ -4,6 +4,7 @@
 #include <array>
 
 #include "minke/base/files.h"
+#include "minke/base/sha256.h"
 #include "minke/hub/child_process.h"
 
 namespace minke {

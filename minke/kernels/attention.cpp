@@ -15,22 +15,8 @@ using AttentionFn = void(const AttentionTask&);
 using WriteKvFn = void(const ConstView&, const ConstView&, const AttentionSegment&, const KvPages&,
                        int64_t);
 
-#if defined(__x86_64__)
-constexpr std::array<Implementation<AttentionFn>, 3> kAttention = {{
-    {CpuLevel::kAvx512Vnni, avx512_vnni::attention},
-    {CpuLevel::kAvx2, avx2::attention},
-    {CpuLevel::kRef, ref::attention},
-}};
-constexpr std::array<Implementation<WriteKvFn>, 3> kWriteKv = {{
-    {CpuLevel::kAvx512Vnni, avx512_vnni::write_kv},
-    {CpuLevel::kAvx2, avx2::write_kv},
-    {CpuLevel::kRef, ref::write_kv},
-}};
-#else
-constexpr std::array<Implementation<AttentionFn>, 1> kAttention = {
-    {{CpuLevel::kRef, ref::attention}}};
-constexpr std::array<Implementation<WriteKvFn>, 1> kWriteKv = {{{CpuLevel::kRef, ref::write_kv}}};
-#endif
+constexpr Implementation<AttentionFn> kAttention[] = MK_IMPLEMENTATIONS(attention, ref::attention);
+constexpr Implementation<WriteKvFn> kWriteKv[] = MK_IMPLEMENTATIONS(write_kv, ref::write_kv);
 
 // The vector kernels take heads of whole vectors up to the size of their buffers, in f32.
 CpuLevel usable_level(const Device& device, DType dtype, int64_t head_dim) {

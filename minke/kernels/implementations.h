@@ -1,5 +1,4 @@
 #pragma once
-#include <array>
 #include <cstddef>
 
 #include "minke/tensor/device.h"
@@ -16,11 +15,11 @@ struct Implementation {
 
 /// The first entry that the device's level allows.
 template <class Fn, size_t kCount>
-Fn* choose(const std::array<Implementation<Fn>, kCount>& list, CpuLevel level) {
+Fn* choose(const Implementation<Fn> (&list)[kCount], CpuLevel level) {
   for (const Implementation<Fn>& entry : list) {
     if (entry.level <= level) return entry.function;
   }
-  return list.back().function;
+  return list[kCount - 1].function;
 }
 
 }  // namespace minke::kernels

@@ -26,29 +26,11 @@ void ref_matmul_int8(const Int8View& x, const PackedView& w, const View& y, int6
   ref::matmul_int8(x, w, y, begin, end);
 }
 
-#if defined(__x86_64__)
-constexpr std::array<Implementation<MatmulFn>, 3> kMatmul = {{
-    {CpuLevel::kAvx512Vnni, avx512_vnni::matmul},
-    {CpuLevel::kAvx2, avx2::matmul},
-    {CpuLevel::kRef, ref_matmul},
-}};
-constexpr std::array<Implementation<MatmulInt8Fn>, 3> kMatmulInt8 = {{
-    {CpuLevel::kAvx512Vnni, avx512_vnni::matmul_int8},
-    {CpuLevel::kAvx2, avx2::matmul_int8},
-    {CpuLevel::kRef, ref_matmul_int8},
-}};
-constexpr std::array<Implementation<QuantizeFn>, 3> kQuantize = {{
-    {CpuLevel::kAvx512Vnni, avx512_vnni::quantize_int8},
-    {CpuLevel::kAvx2, avx2::quantize_int8},
-    {CpuLevel::kRef, ref::quantize_int8},
-}};
-#else
-constexpr std::array<Implementation<MatmulFn>, 1> kMatmul = {{{CpuLevel::kRef, ref_matmul}}};
-constexpr std::array<Implementation<MatmulInt8Fn>, 1> kMatmulInt8 = {
-    {{CpuLevel::kRef, ref_matmul_int8}}};
-constexpr std::array<Implementation<QuantizeFn>, 1> kQuantize = {
-    {{CpuLevel::kRef, ref::quantize_int8}}};
-#endif
+constexpr Implementation<MatmulFn> kMatmul[] = MK_IMPLEMENTATIONS(matmul, ref_matmul);
+constexpr Implementation<MatmulInt8Fn> kMatmulInt8[] =
+    MK_IMPLEMENTATIONS(matmul_int8, ref_matmul_int8);
+constexpr Implementation<QuantizeFn> kQuantize[] =
+    MK_IMPLEMENTATIONS(quantize_int8, ref::quantize_int8);
 
 // Panels a thread takes at a time: an even number (tiles are two panels), some eight pieces a
 // thread so that a delayed thread costs an eighth of its share, but not less than ~16 KB of

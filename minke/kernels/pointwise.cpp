@@ -37,15 +37,7 @@ void swiglu_ref(const ConstView& gate_up, const View& y, int64_t begin, int64_t 
   });
 }
 
-#if defined(__x86_64__)
-constexpr std::array<Implementation<SwigluFn>, 3> kSwiglu = {{
-    {CpuLevel::kAvx512Vnni, avx512_vnni::swiglu},
-    {CpuLevel::kAvx2, avx2::swiglu},
-    {CpuLevel::kRef, swiglu_ref},
-}};
-#else
-constexpr std::array<Implementation<SwigluFn>, 1> kSwiglu = {{{CpuLevel::kRef, swiglu_ref}}};
-#endif
+constexpr Implementation<SwigluFn> kSwiglu[] = MK_IMPLEMENTATIONS(swiglu, swiglu_ref);
 
 // With s = 1 / (1 + exp(-g)): d silu(g) / dg = s (1 + g (1 - s)).
 template <class T>

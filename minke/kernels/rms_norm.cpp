@@ -34,15 +34,7 @@ void rms_norm_ref(const ConstView& x, const ConstView& w, double eps, const View
   });
 }
 
-#if defined(__x86_64__)
-constexpr std::array<Implementation<RmsNormFn>, 3> kRmsNorm = {{
-    {CpuLevel::kAvx512Vnni, avx512_vnni::rms_norm},
-    {CpuLevel::kAvx2, avx2::rms_norm},
-    {CpuLevel::kRef, rms_norm_ref},
-}};
-#else
-constexpr std::array<Implementation<RmsNormFn>, 1> kRmsNorm = {{{CpuLevel::kRef, rms_norm_ref}}};
-#endif
+constexpr Implementation<RmsNormFn> kRmsNorm[] = MK_IMPLEMENTATIONS(rms_norm, rms_norm_ref);
 
 //   dx = r (w dy - x r^2 mean(w dy x))
 template <class T>

@@ -2,17 +2,20 @@
 
 #include <cstdlib>
 
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace minke {
-namespace {
-
-constexpr CpuLevel kLevels[] = {CpuLevel::kAvx512Vnni, CpuLevel::kAvx2, CpuLevel::kRef};
-
-}  // namespace
-
 const char* cpu_level_name(CpuLevel level) {
   switch (level) {
     case CpuLevel::kRef:
       return "ref";
+    case CpuLevel::kNeon:
+      return "neon";
+    case CpuLevel::kNeonDot:
+      return "neon_dot";
     case CpuLevel::kAvx2:
       return "avx2";
     case CpuLevel::kAvx512Vnni:
@@ -27,9 +30,12 @@ bool cpu_level_supported(CpuLevel level) {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   // F16C is older than AVX2 and on every CPU that has it; clang 16 cannot ask for it.
   if (level == CpuLevel::kAvx2) return avx2;
-  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vnni");
+  return level == CpuLevel::kAvx512Vnni && avx2 && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__)
+  if (level == CpuLevel::kNeon) return true;  // part of every 64-bit Arm
+  return level == CpuLevel::kNeonDot && (::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #else
   return false;
 #endif
@@ -48,7 +54,7 @@ Result<std::unique_ptr<Device>> Device::create(const DeviceConfig& config) {
     return fail(ErrorCode::kUsage, "threads must be 0 (all) to 1024, not {}", config.num_threads);
   }
   const int num_threads = config.num_threads > 0 ? config.num_threads : available_cpus();
-  for (const CpuLevel level : kLevels) {
+  for (const CpuLevel level : kCpuLevels) {
     if (!name.empty() && name != cpu_level_name(level)) continue;
     if (cpu_level_supported(level)) {
       return std::make_unique<Device>(num_threads, config.pin_threads, level);
@@ -58,7 +64,12 @@ Result<std::unique_ptr<Device>> Device::create(const DeviceConfig& config) {
                   name);
     }
   }
-  return fail(ErrorCode::kUsage, "no kernels named '{}': use ref, avx2 or avx512_vnni", name);
+  std::string usable;
+  for (const CpuLevel level : kCpuLevels) {
+    if (!cpu_level_supported(level)) continue;
+    usable += fmt::format("{}{}", usable.empty() ? "" : " or ", cpu_level_name(level));
+  }
+  return fail(ErrorCode::kUsage, "no kernels named '{}': use {}", name, usable);
 }
 
 }  // namespace minke

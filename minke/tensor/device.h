@@ -10,9 +10,13 @@ namespace minke {
 
 /// The instruction sets that the CPU kernels are written for, the least first. A level includes the
 /// ones before it in use, not in ISA terms: see cpu_level_supported().
-enum class CpuLevel { kRef, kAvx2, kAvx512Vnni };
+enum class CpuLevel { kRef, kNeon, kNeonDot, kAvx2, kAvx512Vnni };
 
-/// "ref", "avx2", "avx512_vnni".
+/// All of them, the best first; a CPU runs those of its own kind, and kRef.
+inline constexpr CpuLevel kCpuLevels[] = {CpuLevel::kAvx512Vnni, CpuLevel::kAvx2,
+                                          CpuLevel::kNeonDot, CpuLevel::kNeon, CpuLevel::kRef};
+
+/// "ref", "neon", "neon_dot", "avx2", "avx512_vnni".
 const char* cpu_level_name(CpuLevel level);
 /// True when this CPU (and its operating system) can run the level's instructions.
 bool cpu_level_supported(CpuLevel level);

@@ -1,6 +1,7 @@
 // Goal: files are read and written whole or not at all, and errors say why. Method: round trips and
 // each cause of failure, in a folder of the test's own.
 #include "minke/base/files.h"
+#include "minke/base/sha256.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

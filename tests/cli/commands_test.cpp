@@ -10,6 +10,7 @@
 #include <set>
 
 #include "minke/base/files.h"
+#include "minke/base/sha256.h"
 #include "minke/hub/known_models.h"
 #include "minke/hub/model_store.h"
 #include "tests/cli/console_files.h"

@@ -8,6 +8,7 @@
 
 #include "minke/base/clock.h"
 #include "minke/base/files.h"
+#include "minke/base/sha256.h"
 #include "tests/hub/scratch_folder.h"
 
 namespace minke {

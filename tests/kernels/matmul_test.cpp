@@ -247,7 +247,7 @@ TEST_P(MatmulTest, FifteenBitProductsAreExactAndTheSameInEveryBatch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, MatmulTest, ::testing::ValuesIn(kAllLevels),
+INSTANTIATE_TEST_SUITE_P(Levels, MatmulTest, ::testing::ValuesIn(kCpuLevels),
                          [](const auto& param) { return cpu_level_name(param.param); });
 
 }  // namespace

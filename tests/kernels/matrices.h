@@ -12,7 +12,6 @@
 // Random matrices for the tests of kernels.
 namespace minke {
 
-inline constexpr CpuLevel kAllLevels[] = {CpuLevel::kRef, CpuLevel::kAvx2, CpuLevel::kAvx512Vnni};
 inline constexpr DType kWeightFormats[] = {DType::kF32,  DType::kF16,  DType::kBf16,
                                            DType::kQ4_0, DType::kQ4_1, DType::kQ8_0};
 

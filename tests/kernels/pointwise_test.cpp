@@ -219,7 +219,7 @@ TEST_P(PointwiseTest, AddWorksInPlaceAndOnStridedRows) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, PointwiseTest, ::testing::ValuesIn(kAllLevels),
+INSTANTIATE_TEST_SUITE_P(Levels, PointwiseTest, ::testing::ValuesIn(kCpuLevels),
                          [](const auto& param) { return cpu_level_name(param.param); });
 
 }  // namespace

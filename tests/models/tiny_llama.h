@@ -91,7 +91,7 @@ struct TinyLlama {
 /// The kernel levels that this CPU can run.
 inline std::vector<CpuLevel> supported_levels() {
   std::vector<CpuLevel> levels;
-  for (const CpuLevel level : {CpuLevel::kRef, CpuLevel::kAvx2, CpuLevel::kAvx512Vnni}) {
+  for (const CpuLevel level : kCpuLevels) {
     if (cpu_level_supported(level)) levels.push_back(level);
   }
   return levels;

@@ -262,8 +262,7 @@ TEST_P(LlamaTrain, ThreadsDoNotChangeABit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, LlamaTrain,
-                         ::testing::Values(CpuLevel::kRef, CpuLevel::kAvx2, CpuLevel::kAvx512Vnni),
+INSTANTIATE_TEST_SUITE_P(Levels, LlamaTrain, ::testing::ValuesIn(kCpuLevels),
                          [](const auto& param) { return cpu_level_name(param.param); });
 
 }  // namespace

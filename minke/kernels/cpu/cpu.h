@@ -32,7 +32,28 @@ inline constexpr int64_t matmul_scratch_bytes(int64_t cols) {
   return 2 * kPanelRows * 4 * ((cols + 63) / 64 * 64);
 }
 
+// MK_IMPLEMENTATIONS(function, ref): a kernel's whole list (implementations.h) on this kind of CPU.
+#if defined(__x86_64__)
 MK_DECLARE_CPU_KERNELS(avx2)
 MK_DECLARE_CPU_KERNELS(avx512_vnni)
+#define MK_IMPLEMENTATIONS(function, ref)                                              \
+  {                                                                                    \
+    {CpuLevel::kAvx512Vnni, avx512_vnni::function}, {CpuLevel::kAvx2, avx2::function}, \
+        {CpuLevel::kRef, ref},                                                         \
+  }
+#elif defined(__aarch64__)
+MK_DECLARE_CPU_KERNELS(neon)
+MK_DECLARE_CPU_KERNELS(neon_dot)
+#define MK_IMPLEMENTATIONS(function, ref)                                        \
+  {                                                                              \
+    {CpuLevel::kNeonDot, neon_dot::function}, {CpuLevel::kNeon, neon::function}, \
+        {CpuLevel::kRef, ref},                                                   \
+  }
+#else
+#define MK_IMPLEMENTATIONS(function, ref) \
+  {                                       \
+    { CpuLevel::kRef, ref }               \
+  }
+#endif
 
 }  // namespace minke::kernels

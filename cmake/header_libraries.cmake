@@ -1,0 +1,26 @@
+# For a cross build (cmake/arm64.cmake), which has no libraries of the target system: those libraries
+# of the host that can be used by their headers alone, and GoogleTest from Debian's source package.
+# OpenSSL's functions are declared but not linked, so nothing in such a build may call them.
+set(headers ${PROJECT_BINARY_DIR}/headers)
+file(MAKE_DIRECTORY ${headers}/openssl)
+foreach(library fmt spdlog tl nlohmann)
+  file(CREATE_LINK /usr/include/${library} ${headers}/${library} SYMBOLIC)
+endforeach()
+file(GLOB openssl /usr/include/openssl/*.h /usr/include/*-linux-gnu/openssl/*.h)
+foreach(header ${openssl})
+  get_filename_component(name ${header} NAME)
+  file(CREATE_LINK ${header} ${headers}/openssl/${name} SYMBOLIC)
+endforeach()
+function(header_library name)
+  add_library(${name} INTERFACE IMPORTED GLOBAL)
+  set_target_properties(${name} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${headers}
+                        INTERFACE_COMPILE_DEFINITIONS "${ARGN}")
+endfunction()
+header_library(fmt::fmt FMT_HEADER_ONLY)
+header_library(spdlog::spdlog SPDLOG_FMT_EXTERNAL)
+header_library(OpenSSL::Crypto)
+if(MINKE_TESTS)
+  set(INSTALL_GTEST OFF)
+  set(BUILD_GMOCK OFF)
+  add_subdirectory(/usr/src/googletest googletest EXCLUDE_FROM_ALL)
+endif()

@@ -1,0 +1,13 @@
+#include "minke/kernels/cpu/cpu.h"
+
+#ifdef __ARM_NEON
+#include <arm_neon.h>
+
+namespace minke::kernels::neon {
+#include "minke/kernels/cpu/simd_neon.h"
+
+#include "minke/kernels/cpu/matmul_impl.h"
+
+#include "minke/kernels/cpu/attention_impl.h"
+}  // namespace minke::kernels::neon
+#endif

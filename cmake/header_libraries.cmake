@@ -1,5 +1,5 @@
-# For a cross build (cmake/arm64.cmake), which has no libraries of the target system: those libraries
-# of the host that can be used by their headers alone, and GoogleTest from Debian's source package.
+# For a cross build (cmake/arm64.cmake), which has no libraries of the target system: those of the
+# host that can be used by their headers alone, and GoogleTest from Debian's source package.
 # OpenSSL's functions are declared but not linked, so nothing in such a build may call them.
 set(headers ${PROJECT_BINARY_DIR}/headers)
 file(MAKE_DIRECTORY ${headers}/openssl)

@@ -74,7 +74,7 @@ class EngineInvariance : public testing::TestWithParam<Precision> {
   static TinyLlama make_model(int threads) {
     TinyLlamaShape shape;
     shape.matrices = GetParam() == Precision::kInt8 ? DType::kQ4_1 : DType::kF32;
-    return TinyLlama::make(shape, GetParam(), threads, supported_levels().back());
+    return TinyLlama::make(shape, GetParam(), threads, supported_levels().front());
   }
   static EngineConfig config() {
     EngineConfig out = small_config();
@@ -134,7 +134,7 @@ INSTANTIATE_TEST_SUITE_P(Precisions, EngineInvariance,
 
 class EngineTest : public testing::Test {
  protected:
-  TinyLlama tiny_ = TinyLlama::make({}, Precision::kF32, 1, supported_levels().back());
+  TinyLlama tiny_ = TinyLlama::make({}, Precision::kF32, 1, supported_levels().front());
   std::unique_ptr<Engine> engine_ =
       std::move(*Engine::create(*tiny_.device, *tiny_.model, small_config()));
 };

@@ -88,7 +88,7 @@ struct TinyLlama {
   }
 };
 
-/// The kernel levels that this CPU can run.
+/// The kernel levels that this CPU can run, the best first.
 inline std::vector<CpuLevel> supported_levels() {
   std::vector<CpuLevel> levels;
   for (const CpuLevel level : kCpuLevels) {

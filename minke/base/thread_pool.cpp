@@ -10,6 +10,7 @@
 #endif
 
 #include "minke/base/check.h"
+#include "minke/base/clock.h"
 
 namespace minke {
 namespace {
@@ -18,6 +19,11 @@ namespace {
 // others run where more threads than CPUs want to, and sleeps in a person's pause.
 constexpr int kSpins = 1000;  // x 5-25 ns a pause = 5-25 us
 constexpr int kYields = 300;  // x 0.3 us when nobody else wants the CPU = 0.1 ms
+// A yield that took longer let somebody else run. Who yields again waits for whole time slices of
+// theirs; who sleeps is woken at once when there is something to do.
+constexpr double kYieldSecondsMax = 20e-6;
+
+constexpr uint64_t kClosed = uint64_t{1} << 31;
 
 void pause_cpu() {
 #if defined(__x86_64__)
@@ -33,11 +39,10 @@ bool wait_turn(int turn) {
     pause_cpu();
     return true;
   }
-  if (turn < kSpins + kYields) {
-    sched_yield();
-    return true;
-  }
-  return false;
+  if (turn >= kSpins + kYields) return false;
+  const double before = seconds_now();
+  sched_yield();
+  return seconds_now() - before < kYieldSecondsMax;
 }
 
 std::vector<int> allowed_cpus() {
@@ -103,26 +108,43 @@ void ThreadPool::worker_loop(int worker_index, int cpu) {
     }
     seen = epoch;
     if (stopping_.load()) return;
+    if (!join(epoch)) continue;
     (*task_)(worker_index);
-    if (num_running_.fetch_sub(1, std::memory_order_acq_rel) == 1) num_running_.notify_one();
+    num_finished_.fetch_add(1, std::memory_order_acq_rel);
+    num_finished_.notify_one();
+  }
+}
+
+void ThreadPool::open(FunctionRef<void(int)>& task) {
+  const uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+  task_ = &task;
+  num_finished_.store(0, std::memory_order_relaxed);
+  gate_.store(uint64_t{epoch} << 32, std::memory_order_release);
+  epoch_.store(epoch, std::memory_order_release);
+  epoch_.notify_all();
+}
+
+// Whether the task of `epoch` still takes workers; if so, the caller now waits for this one.
+bool ThreadPool::join(uint32_t epoch) {
+  uint64_t gate = gate_.load(std::memory_order_acquire);
+  while (gate >> 32 == epoch && (gate & kClosed) == 0) {
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) return true;
+  }
+  return false;
+}
+
+void ThreadPool::wait_for(int num_workers) {
+  int finished = num_finished_.load(std::memory_order_acquire);
+  for (int turn = 0; finished != num_workers; ++turn) {
+    if (!wait_turn(turn)) num_finished_.wait(finished);
+    finished = num_finished_.load(std::memory_order_acquire);
   }
 }
 
 void ThreadPool::run(FunctionRef<void(int)> task) {
-  if (num_threads_ == 1) {
-    task(0);
-    return;
-  }
-  task_ = &task;
-  num_running_.store(num_threads_ - 1, std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
+  if (num_threads_ > 1) open(task);
   task(0);
-  int running = num_running_.load(std::memory_order_acquire);
-  for (int turn = 0; running != 0; ++turn) {
-    if (!wait_turn(turn)) num_running_.wait(running);
-    running = num_running_.load(std::memory_order_acquire);
-  }
+  if (num_threads_ > 1) wait_for(num_threads_ - 1);
 }
 
 void ThreadPool::parallel_for(int64_t count, int64_t grain,
@@ -135,13 +157,18 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain,
     return;
   }
   std::atomic<int64_t> next{0};
-  run([&](int worker_index) {
+  const auto take_chunks = [&](int worker_index) {
     while (true) {
       const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
       if (begin >= count) return;
       body(begin, std::min(begin + grain, count), worker_index);
     }
-  });
+  };
+  FunctionRef<void(int)> task(take_chunks);
+  open(task);
+  take_chunks(0);
+  const uint64_t gate = gate_.fetch_or(kClosed, std::memory_order_acq_rel);
+  wait_for(static_cast<int>(gate & (kClosed - 1)));
 }
 
 }  // namespace minke

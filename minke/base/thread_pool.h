@@ -32,10 +32,12 @@ class FunctionRef<R(Args...)> {
 
 /// Threads that run one task at a time together with the caller.
 ///
-/// Life of a task: 1. the caller stores it and raises `epoch_`; 2. each worker, spinning for a
-/// bounded time and then asleep on the epoch, runs it; 3. the last one to finish lets the caller
-/// go. A spinning barrier costs 70-150 ns against 4-22 us for a sleeping one (a token has ~150 of
-/// them), and the bound on spinning keeps an idle server at rest.
+/// Life of a task: 1. the caller stores it, opens `gate_` for it and raises `epoch_`; 2. each
+/// worker, spinning for a bounded time and then asleep on the epoch, joins at the gate and runs
+/// it; 3. the caller, when it finds no more work, closes the gate and waits for those who joined. A
+/// worker that another process keeps from its CPU joins late or never, and is not waited for. A
+/// spinning barrier costs 70-150 ns against 4-22 us for a sleeping one (a token has ~150 of them),
+/// and the bound on spinning keeps an idle server at rest.
 ///
 /// One thread may call run() at a time. The pool flushes denormals to zero in its workers and, with
 /// flush_denormals(), in the caller, so that all threads compute alike.
@@ -60,12 +62,16 @@ class ThreadPool {
 
  private:
   void worker_loop(int worker_index, int cpu);
+  void open(FunctionRef<void(int)>& task);
+  bool join(uint32_t epoch);
+  void wait_for(int num_workers);
 
   const int num_threads_;
   std::vector<std::thread> workers_;
   const FunctionRef<void(int)>* task_ = nullptr;  // written by the caller before epoch_ rises
   alignas(64) std::atomic<uint32_t> epoch_{0};
-  alignas(64) std::atomic<int> num_running_{0};
+  alignas(64) std::atomic<uint64_t> gate_{0};  // epoch << 32 | kClosed | how many joined
+  alignas(64) std::atomic<int> num_finished_{0};
   std::atomic<bool> stopping_{false};
 };
 

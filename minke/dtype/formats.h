@@ -2,6 +2,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "minke/dtype/block_format.h"
+
 namespace minke {
 
 /// The decoders and encoders that dtypes.def names; see DTypeInfo for their contract. Other folders
@@ -12,11 +14,16 @@ void decode_f16(const std::byte* blocks, int64_t num_blocks, float* out);
 void encode_f16(const float* values, int64_t num_blocks, std::byte* blocks);
 void decode_bf16(const std::byte* blocks, int64_t num_blocks, float* out);
 void encode_bf16(const float* values, int64_t num_blocks, std::byte* blocks);
-void decode_q4_0(const std::byte* blocks, int64_t num_blocks, float* out);
-void encode_q4_0(const float* values, int64_t num_blocks, std::byte* blocks);
-void decode_q4_1(const std::byte* blocks, int64_t num_blocks, float* out);
-void encode_q4_1(const float* values, int64_t num_blocks, std::byte* blocks);
-void decode_q8_0(const std::byte* blocks, int64_t num_blocks, float* out);
-void encode_q8_0(const float* values, int64_t num_blocks, std::byte* blocks);
+
+/// Those of a block format: decode_blocks() and encode_blocks() with its row.
+template <DType kFormat>
+void decode_as(const std::byte* blocks, int64_t num_blocks, float* out) {
+  decode_blocks(block_format(kFormat), blocks, num_blocks, out);
+}
+/// See decode_as.
+template <DType kFormat>
+void encode_as(const float* values, int64_t num_blocks, std::byte* blocks) {
+  encode_blocks(block_format(kFormat), values, num_blocks, blocks);
+}
 
 }  // namespace minke

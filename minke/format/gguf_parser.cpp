@@ -21,7 +21,14 @@ constexpr uint64_t kTensorNameBytesMax = 1024;       // GGUF says 64; some conve
 constexpr int kArrayDepthMax = 4;
 constexpr uint64_t kAlignmentMin = 8;  // GGUF: a multiple of 8; weights are read as floats in place
 constexpr uint64_t kAlignmentMax = uint64_t{1} << 30;
-constexpr uint32_t kGgmlTypesKnown = 42;  // ggml numbers its formats below this (2026)
+
+/// ggml's names of the formats that it numbers (2026), for errors; nullptr for a retired number.
+constexpr const char* kGgmlTypeNames[] = {
+    "f32",     "f16",   "q4_0",   "q4_1",  nullptr, nullptr,  "q5_0",  "q5_1",    "q8_0",
+    "q8_1",    "q2_k",  "q3_k",   "q4_k",  "q5_k",  "q6_k",   "q8_k",  "iq2_xxs", "iq2_xs",
+    "iq3_xxs", "iq1_s", "iq4_nl", "iq3_s", "iq2_s", "iq4_xs", "i8",    "i16",     "i32",
+    "i64",     "f64",   "iq1_m",  "bf16",  nullptr, nullptr,  nullptr, "tq1_0",   "tq2_0",
+    nullptr,   nullptr, nullptr,  "mxfp4", "nvfp4", "q1_0",   "q2_0"};
 
 /// A name out of a hostile file, fit for an error message: printable and not long.
 std::string printable(std::string_view text) {
@@ -319,17 +326,22 @@ class GgufParser {
 
   tl::unexpected<Error> unknown_format(uint32_t type, const std::string& field) const {
     // A format of ggml that minke lacks is no damage; a number beyond ggml's is.
-    const ErrorCode code = type < kGgmlTypesKnown ? ErrorCode::kFailed : ErrorCode::kCorrupt;
-    return fail(code, "{}: {} has ggml type {}, which minke does not read (it reads {})", name_,
-                field, type, formats_read());
+    const char* name = type < std::size(kGgmlTypeNames) ? kGgmlTypeNames[type] : nullptr;
+    if (name == nullptr) {
+      return corrupt("{} has ggml type {}, which ggml does not define", field, type);
+    }
+    return fail(ErrorCode::kFailed,
+                "{}: {} is in the format {} (ggml type {}), which minke does not read; convert the "
+                "model to one of: {}",
+                name_, field, name, type, formats_read());
   }
 
   static std::string formats_read() {
     std::string names;
-    for (uint32_t type = 0; type < kGgmlTypesKnown; ++type) {
-      if (const auto dtype = dtype_from_gguf(type)) {
-        names += fmt::format("{}{}", names.empty() ? "" : " ", dtype_info(*dtype).name);
-      }
+    for (uint32_t type = 0; type < std::size(kGgmlTypeNames); ++type) {
+      const auto dtype = dtype_from_gguf(type);
+      if (!dtype || dtype_info(*dtype).decode == nullptr) continue;
+      names += fmt::format("{}{}", names.empty() ? "" : " ", dtype_info(*dtype).name);
     }
     return names;
   }

@@ -189,9 +189,19 @@ TEST(GgufHostile, BadTensorsAreNamed) {
   expect_corrupt(tensor("w", {4}, 0, 4096), "tensor 'w' needs 16 bytes");
   expect_corrupt(tensor("w", {512}, 0, 0), "tensor 'w' needs 2048 bytes");
   expect_corrupt(tensor(std::string(2000, 'w'), {4}, 0, 0), "name of tensor 0 has 2000 bytes");
-  const Error known = error_of(tensor("w", {256}, 12, 0).string());
+  expect_corrupt(tensor("w", {255, 2}, 12, 0), "tensor 'w' has rows of 255 elements, q4_k needs");
+}
+
+TEST(GgufHostile, AFormatThatMinkeLacksIsNamedWithItsTensor) {
+  const Error known = error_of(tensor("blk.0.w", {256}, 16, 0).string());
   EXPECT_EQ(known.code, ErrorCode::kFailed) << "a format of ggml's own is no damage";
-  EXPECT_NE(known.message.find("tensor 'w' has ggml type 12"), std::string::npos);
+  EXPECT_NE(known.message.find("tensor 'blk.0.w' is in the format iq2_xxs (ggml type 16)"),
+            std::string::npos)
+      << known.message;
+  EXPECT_NE(known.message.find("one of: f32 f16 q4_0"), std::string::npos) << known.message;
+  for (const uint32_t none : {4u, 31u, 43u, 4711u, ~0u}) {
+    expect_corrupt(tensor("w", {256}, none, 0), "which ggml does not define");
+  }
 }
 
 TEST(GgufHostile, TwoTensorsOfOneNameAreRefused) {

@@ -1,0 +1,113 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "minke/dtype/dtype.h"
+
+namespace minke {
+
+inline constexpr int kBlockElementsMax = 256;
+inline constexpr int kBlockGroupsMax = 16;
+
+/// A block of a block-quantised format taken apart: the whole numbers that its bytes hold, in the
+/// order of the elements. BlockFormat says what they mean.
+struct BlockFields {
+  uint16_t d = 0;                       ///< f16 bits
+  uint16_t m = 0;                       ///< f16 bits; formats with a minimum
+  uint8_t scale[kBlockGroupsMax] = {};  ///< of each group; formats with scale_bits
+  uint8_t min[kBlockGroupsMax] = {};    ///< of each group; formats with scale_bits and a minimum
+  uint8_t q[kBlockElementsMax];         ///< of each element
+};
+
+/// What the numbers of a block mean. Element i lies in group g = i / group_size and is
+///
+///     s (q[i] - bias) + t        or, with `uses_table`, s kIq4Values[q[i]]
+///     s = d                      without scale_bits,    t = m
+///     s = d (scale[g] - scale_bias)   with scale_bits,  t = -m min[g]
+///
+/// and t = 0 without a minimum. Every product fits in the 24 bits of an f32, so that an element is
+/// rounded at most once: by the addition of t.
+struct BlockFormat {
+  DType dtype;
+  int block_size;   ///< elements a block: 32 or 256
+  int group_size;   ///< elements that share s and t: 16 or 32
+  int bits;         ///< of q
+  int bias;         ///< subtracted from q
+  bool has_min;     ///< t is there
+  int scale_bits;   ///< of scale[g] and min[g]; 0 where d and m are one group's own
+  int scale_bias;   ///< subtracted from scale[g]
+  bool uses_table;  ///< q is an index into kIq4Values
+  /// Takes a block's bytes apart, and puts them together (null where minke does not encode).
+  void (*split)(const std::byte* block, BlockFields& fields);
+  void (*join)(const BlockFields& fields, std::byte* block);
+
+  constexpr int num_groups() const { return block_size / group_size; }
+};
+
+/// The values of iq4_nl and iq4_xs: 16 steps, finer near zero. Part of the formats.
+inline constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                          1,    13,   25,  38,  53,  69,  89,  113};
+
+#define MK_BLOCK_LAYOUT(name)                                     \
+  void split_##name(const std::byte* block, BlockFields& fields); \
+  void join_##name(const BlockFields& fields, std::byte* block);
+MK_BLOCK_LAYOUT(q4_0)
+MK_BLOCK_LAYOUT(q4_1)
+MK_BLOCK_LAYOUT(q5_0)
+MK_BLOCK_LAYOUT(q5_1)
+MK_BLOCK_LAYOUT(q8_0)
+MK_BLOCK_LAYOUT(q2_k)
+MK_BLOCK_LAYOUT(q3_k)
+MK_BLOCK_LAYOUT(q4_k)
+MK_BLOCK_LAYOUT(q5_k)
+MK_BLOCK_LAYOUT(q6_k)
+#undef MK_BLOCK_LAYOUT
+/// Formats that minke reads only.
+void split_iq4_nl(const std::byte* block, BlockFields& fields);
+/// See split_iq4_nl.
+void split_iq4_xs(const std::byte* block, BlockFields& fields);
+
+// clang-format off
+inline constexpr BlockFormat kBlockFormats[] = {
+    // dtype        block grp bits bias  min   scale bits, bias  table
+    {DType::kQ4_0,   32, 32, 4,   8, false, 0,   0, false, split_q4_0, join_q4_0},
+    {DType::kQ4_1,   32, 32, 4,   0, true,  0,   0, false, split_q4_1, join_q4_1},
+    {DType::kQ5_0,   32, 32, 5,  16, false, 0,   0, false, split_q5_0, join_q5_0},
+    {DType::kQ5_1,   32, 32, 5,   0, true,  0,   0, false, split_q5_1, join_q5_1},
+    {DType::kQ8_0,   32, 32, 8, 128, false, 0,   0, false, split_q8_0, join_q8_0},
+    {DType::kQ2_K,  256, 16, 2,   0, true,  4,   0, false, split_q2_k, join_q2_k},
+    {DType::kQ3_K,  256, 16, 3,   4, false, 6,  32, false, split_q3_k, join_q3_k},
+    {DType::kQ4_K,  256, 32, 4,   0, true,  6,   0, false, split_q4_k, join_q4_k},
+    {DType::kQ5_K,  256, 32, 5,   0, true,  6,   0, false, split_q5_k, join_q5_k},
+    {DType::kQ6_K,  256, 16, 6,  32, false, 8, 128, false, split_q6_k, join_q6_k},
+    {DType::kIq4Nl,  32, 32, 4,   0, false, 0,   0, true,  split_iq4_nl, nullptr},
+    {DType::kIq4Xs, 256, 32, 4,   0, false, 6,  32, true,  split_iq4_xs, nullptr},
+};
+// clang-format on
+
+/// The row of kBlockFormats; the format must be block-quantised. For constants: files that are
+/// compiled for one instruction set must not emit functions that others may link.
+consteval BlockFormat block_format_of(DType dtype) {
+  int i = 0;
+  while (kBlockFormats[i].dtype != dtype) ++i;  // past the end is no constant: an error
+  return kBlockFormats[i];
+}
+
+/// The same at run time (MK_CHECK).
+const BlockFormat& block_format(DType dtype);
+
+/// One group's s and t of BlockFormat's equation.
+struct GroupScale {
+  float s;
+  float t;
+};
+GroupScale group_scale(const BlockFormat& format, const BlockFields& fields, int group);
+
+/// Decodes and encodes whole blocks by a format's row; see DTypeInfo. Encoding searches the scales
+/// and minima for the least squared error (encode_blocks.cpp).
+void decode_blocks(const BlockFormat& format, const std::byte* blocks, int64_t num_blocks,
+                   float* out);
+void encode_blocks(const BlockFormat& format, const float* values, int64_t num_blocks,
+                   std::byte* blocks);
+
+}  // namespace minke

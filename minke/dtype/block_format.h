@@ -48,44 +48,32 @@ struct BlockFormat {
 inline constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                           1,    13,   25,  38,  53,  69,  89,  113};
 
-#define MK_BLOCK_LAYOUT(name)                                     \
+#define MK_BLOCK_FORMAT(id, name, ...)                            \
   void split_##name(const std::byte* block, BlockFields& fields); \
   void join_##name(const BlockFields& fields, std::byte* block);
-MK_BLOCK_LAYOUT(q4_0)
-MK_BLOCK_LAYOUT(q4_1)
-MK_BLOCK_LAYOUT(q5_0)
-MK_BLOCK_LAYOUT(q5_1)
-MK_BLOCK_LAYOUT(q8_0)
-MK_BLOCK_LAYOUT(q2_k)
-MK_BLOCK_LAYOUT(q3_k)
-MK_BLOCK_LAYOUT(q4_k)
-MK_BLOCK_LAYOUT(q5_k)
-MK_BLOCK_LAYOUT(q6_k)
-#undef MK_BLOCK_LAYOUT
-/// Formats that minke reads only.
-void split_iq4_nl(const std::byte* block, BlockFields& fields);
-/// See split_iq4_nl.
-void split_iq4_xs(const std::byte* block, BlockFields& fields);
+#include "minke/dtype/block_formats.def"
+#undef MK_BLOCK_FORMAT
 
-// clang-format off
+/// Formats with a table are read only: choosing their indices well needs to know which weights
+/// matter.
 inline constexpr BlockFormat kBlockFormats[] = {
-    // dtype        block grp bits bias  min   scale bits, bias  table
-    {DType::kQ4_0,   32, 32, 4,   8, false, 0,   0, false, split_q4_0, join_q4_0},
-    {DType::kQ4_1,   32, 32, 4,   0, true,  0,   0, false, split_q4_1, join_q4_1},
-    {DType::kQ5_0,   32, 32, 5,  16, false, 0,   0, false, split_q5_0, join_q5_0},
-    {DType::kQ5_1,   32, 32, 5,   0, true,  0,   0, false, split_q5_1, join_q5_1},
-    {DType::kQ8_0,   32, 32, 8, 128, false, 0,   0, false, split_q8_0, join_q8_0},
-    {DType::kQ2_K,  256, 16, 2,   0, true,  4,   0, false, split_q2_k, join_q2_k},
-    {DType::kQ3_K,  256, 16, 3,   4, false, 6,  32, false, split_q3_k, join_q3_k},
-    {DType::kQ4_K,  256, 32, 4,   0, true,  6,   0, false, split_q4_k, join_q4_k},
-    {DType::kQ5_K,  256, 32, 5,   0, true,  6,   0, false, split_q5_k, join_q5_k},
-    {DType::kQ6_K,  256, 16, 6,  32, false, 8, 128, false, split_q6_k, join_q6_k},
-    {DType::kIq4Nl,  32, 32, 4,   0, false, 0,   0, true,  split_iq4_nl, nullptr},
-    {DType::kIq4Xs, 256, 32, 4,   0, false, 6,  32, true,  split_iq4_xs, nullptr},
+#define MK_BLOCK_FORMAT(id, name, group, bits, bias, has_min, scale_bits, scale_bias, uses_table) \
+  {DType::id,                                                                                     \
+   scale_bits > 0 ? 256 : 32,                                                                     \
+   group,                                                                                         \
+   bits,                                                                                          \
+   bias,                                                                                          \
+   has_min,                                                                                       \
+   scale_bits,                                                                                    \
+   scale_bias,                                                                                    \
+   uses_table,                                                                                    \
+   split_##name,                                                                                  \
+   uses_table ? nullptr : join_##name},
+#include "minke/dtype/block_formats.def"
+#undef MK_BLOCK_FORMAT
 };
-// clang-format on
 
-/// The row of kBlockFormats; the format must be block-quantised. For constants: files that are
+/// The format's row; it must be block-quantised. For constants: files that are
 /// compiled for one instruction set must not emit functions that others may link.
 consteval BlockFormat block_format_of(DType dtype) {
   int i = 0;

@@ -5,12 +5,10 @@
 
 #include "minke/base/check.h"
 #include "minke/dtype/half.h"
+#include "minke/kernels/panel_block.h"
 
 namespace minke::kernels {
 namespace {
-
-constexpr int64_t kHalves = kPanelRows * 2;  // bytes of one f16 for each row of a panel
-constexpr int64_t kChunk = kPanelRows * 4;   // bytes of four quants for each row
 
 template <class Word>
 Word load(const std::byte* data, int64_t index) {
@@ -22,20 +20,6 @@ Word load(const std::byte* data, int64_t index) {
 template <class Word>
 void store(std::byte* data, int64_t index, Word word) {
   std::memcpy(data + index * static_cast<int64_t>(sizeof(Word)), &word, sizeof(Word));
-}
-
-// Bytes of a panel's block of 32 inputs.
-int64_t block_bytes(DType dtype) {
-  switch (dtype) {
-    case DType::kQ4_0:
-      return kHalves + 4 * kChunk;
-    case DType::kQ4_1:
-      return 2 * kHalves + 4 * kChunk;
-    case DType::kQ8_0:
-      return kHalves + 8 * kChunk;
-    default:
-      return 0;
-  }
 }
 
 // panel[k][row] from row-major rows: a transpose of words.
@@ -55,44 +39,85 @@ void pack_plain(const std::byte* source, int64_t num_rows, int64_t cols, std::by
   }
 }
 
-// Four bits: a file's byte j holds elements j (low) and j + 16 (high), a panel's byte [c][i]
-// elements 8c + i and 8c + 4 + i. So words 0..3 of the file give chunks 0, 1 with their low nibbles
-// (elements 0..15) and chunks 2, 3 with their high ones.
-void pack_q4_quants(const std::byte* from, std::byte* to) {
-  constexpr uint32_t kLow = 0x0F0F0F0F;
-  uint32_t w[4];
-  std::memcpy(w, from, sizeof w);
-  store<uint32_t>(to + 0 * kChunk, 0, (w[0] & kLow) | ((w[1] & kLow) << 4));
-  store<uint32_t>(to + 1 * kChunk, 0, (w[2] & kLow) | ((w[3] & kLow) << 4));
-  store<uint32_t>(to + 2 * kChunk, 0, ((w[0] >> 4) & kLow) | (w[1] & ~kLow));
-  store<uint32_t>(to + 3 * kChunk, 0, ((w[2] >> 4) & kLow) | (w[3] & ~kLow));
+// The unit's small numbers of one row.
+template <DType kDType>
+void pack_numbers(const BlockFields& fields, int64_t row, std::byte* unit) {
+  constexpr BlockFormat kFormat = block_format_of(kDType);
+  constexpr PanelLayout kLayout = panel_layout_of(kFormat);
+  constexpr int kGroups = kFormat.num_groups();
+  uint8_t number[2 * kBlockGroupsMax];
+  std::memcpy(number, fields.scale, kGroups);
+  if constexpr (kFormat.has_min) std::memcpy(number + kGroups, fields.min, kGroups);
+  std::byte* low = unit + kLayout.numbers_at + row;
+  if constexpr (kFormat.scale_bits == 8) {
+    for (int j = 0; j < kLayout.num_numbers; ++j) low[j * kPanelRows] = std::byte{number[j]};
+    return;
+  }
+  for (int j = 0; j < kLayout.num_numbers; j += 2) {
+    low[j / 2 * kPanelRows] = static_cast<std::byte>((number[j] & 15) | number[j + 1] << 4);
+  }
+  if constexpr (kFormat.scale_bits == 6) {
+    std::byte* high = unit + kLayout.high_numbers_at + row;
+    for (int j = 0; j < kLayout.num_numbers; j += 4) {
+      high[j / 4 * kPanelRows] =
+          static_cast<std::byte>(number[j] >> 4 | number[j + 1] >> 4 << 2 |
+                                 number[j + 2] >> 4 << 4 | number[j + 3] >> 4 << 6);
+    }
+  }
 }
 
-// Eight bits: chunk c is the file's word c; flipping the top bit adds 128.
-void pack_q8_quants(const std::byte* from, std::byte* to) {
-  uint32_t w[8];
-  std::memcpy(w, from, sizeof w);
-  for (int c = 0; c < 8; ++c) store<uint32_t>(to + c * kChunk, 0, w[c] ^ 0x80808080);
+// One row's 32 numbers q into the lines of its block. A step is a word of four inputs; words of
+// bytes are shifted whole, which moves no bit into a neighbour because of the masks.
+template <DType kDType>
+void pack_quants(const uint8_t* q, std::byte* lines) {
+  constexpr PanelLayout kLayout = panel_layout_of(block_format_of(kDType));
+  uint32_t w[kBlockCols / 4];
+  std::memcpy(w, q, sizeof w);
+  const auto pairs = [&w](int shift, std::byte* to) {
+    constexpr uint32_t kPair = 0x03030303;
+    for (int c = 0; c < 2; ++c) {
+      uint32_t line = 0;
+      for (int j = 0; j < 4; ++j) line |= (w[4 * c + j] >> shift & kPair) << (2 * j);
+      store(to + c * kLineBytes, 0, line);
+    }
+  };
+  if constexpr (kLayout.low_bits == 8) {
+    for (int c = 0; c < 8; ++c) store(lines + c * kLineBytes, 0, w[c]);
+  } else if constexpr (kLayout.low_bits == 4) {
+    constexpr uint32_t kLow = 0x0F0F0F0F;
+    for (int c = 0; c < 4; ++c) {
+      store(lines + c * kLineBytes, 0, (w[2 * c] & kLow) | (w[2 * c + 1] & kLow) << 4);
+    }
+  } else {
+    pairs(0, lines);
+  }
+  if constexpr (kLayout.high_bits == 1) {
+    constexpr uint32_t kBit = 0x01010101;
+    uint32_t line = 0;
+    for (int j = 0; j < 8; ++j) line |= (w[j] >> kLayout.low_bits & kBit) << j;
+    store(lines + kLayout.high_at, 0, line);
+  } else if constexpr (kLayout.high_bits == 2) {
+    pairs(kLayout.low_bits, lines + kLayout.high_at);
+  }
 }
 
-template <DType kFormat>
+template <DType kDType>
 void pack_blocks(const std::byte* source, int64_t num_rows, int64_t cols, std::byte* panel) {
-  constexpr bool kHasMin = kFormat == DType::kQ4_1;
-  const int64_t num_blocks = cols / kBlockCols;
-  const int64_t file_bytes = dtype_info(kFormat).block_bytes;
-  const int64_t bytes = block_bytes(kFormat);
-  if (num_rows < kPanelRows) std::memset(panel, 0, bytes * num_blocks);
-  for (int64_t b = 0; b < num_blocks; ++b, panel += bytes) {
-    std::byte* quants = panel + (kHasMin ? 2 : 1) * kHalves;
+  constexpr BlockFormat kFormat = block_format_of(kDType);
+  constexpr PanelLayout kLayout = panel_layout_of(kFormat);
+  const int64_t num_units = cols / kLayout.unit_cols;
+  const int64_t file_bytes = dtype_info(kDType).block_bytes;
+  if (num_rows < kPanelRows) std::memset(panel, 0, kLayout.unit_bytes * num_units);
+  BlockFields fields;
+  for (int64_t u = 0; u < num_units; ++u, panel += kLayout.unit_bytes) {
     for (int64_t row = 0; row < num_rows; ++row) {
-      const std::byte* from = source + (row * num_blocks + b) * file_bytes;
-      store(panel, row, load<uint16_t>(from, 0));
-      if constexpr (kHasMin) store(panel + kHalves, row, load<uint16_t>(from, 1));
-      from += kHasMin ? 4 : 2;
-      if constexpr (kFormat == DType::kQ8_0) {
-        pack_q8_quants(from, quants + row * 4);
-      } else {
-        pack_q4_quants(from, quants + row * 4);
+      kFormat.split(source + (row * num_units + u) * file_bytes, fields);
+      store(panel, row, fields.d);
+      if constexpr (kFormat.has_min) store(panel + kLayout.m_at, row, fields.m);
+      if constexpr (kFormat.scale_bits > 0) pack_numbers<kDType>(fields, row, panel);
+      std::byte* lines = panel + kLayout.quants_at + row * 4;
+      for (int k = 0; k < kLayout.unit_cols; k += kBlockCols, lines += kLayout.block_bytes) {
+        pack_quants<kDType>(fields.q + k, lines);
       }
     }
   }
@@ -108,53 +133,30 @@ void pack_panel(const std::byte* source, DType dtype, int64_t num_rows, int64_t 
     case DType::kF16:
     case DType::kBf16:
       return pack_plain<uint16_t>(source, num_rows, cols, panel);
-    case DType::kQ4_0:
-      return pack_blocks<DType::kQ4_0>(source, num_rows, cols, panel);
-    case DType::kQ4_1:
-      return pack_blocks<DType::kQ4_1>(source, num_rows, cols, panel);
-    case DType::kQ8_0:
-      return pack_blocks<DType::kQ8_0>(source, num_rows, cols, panel);
+#define MK_BLOCK_FORMAT(id, ...) \
+  case DType::id:                \
+    return pack_blocks<DType::id>(source, num_rows, cols, panel);
+#include "minke/dtype/block_formats.def"
+#undef MK_BLOCK_FORMAT
     default:
       MK_CHECK(false, "pack: format {}", dtype_info(dtype).name);
   }
 }
 
-void unpack_block(const std::byte* block, DType dtype, int64_t row, float* out) {
-  const float d = f16_to_f32(load<uint16_t>(block, row));
-  if (dtype == DType::kQ8_0) {
-    const std::byte* quants = block + kHalves + row * 4;
-    for (int k = 0; k < kBlockCols; ++k) {
-      out[k] = d * static_cast<float>(static_cast<int>(quants[k / 4 * kChunk + k % 4]) - 128);
+void unpack_row(const PackedView& matrix, int64_t index, std::byte* out_row) {
+  auto* out = reinterpret_cast<float*>(out_row);
+  if (is_block_quantized(matrix.dtype)) {
+    for (int64_t k = 0; k < matrix.cols; k += kBlockCols) {
+      read_row_block(matrix, index, k / kBlockCols).decode(out + k);
     }
     return;
   }
-  const bool has_min = dtype == DType::kQ4_1;
-  const float m = has_min ? f16_to_f32(load<uint16_t>(block, kPanelRows + row)) : -8.0f * d;
-  const std::byte* quants = block + (has_min ? 2 : 1) * kHalves + row * 4;
-  for (int c = 0; c < 4; ++c) {
-    for (int i = 0; i < 4; ++i) {
-      const int byte = static_cast<int>(quants[c * kChunk + i]);
-      out[8 * c + i] = d * static_cast<float>(byte & 15) + m;
-      out[8 * c + 4 + i] = d * static_cast<float>(byte >> 4) + m;
-    }
-  }
-}
-
-void unpack_row(const PackedView& matrix, int64_t index, std::byte* out_row) {
   const std::byte* panel =
       matrix.data + index / kPanelRows * packed_panel_bytes(matrix.dtype, matrix.cols);
   const int64_t row = index % kPanelRows;
   if (matrix.dtype == DType::kF64) {
     for (int64_t k = 0; k < matrix.cols; ++k) {
       store(out_row, k, load<double>(panel, k * kPanelRows + row));
-    }
-    return;
-  }
-  auto* out = reinterpret_cast<float*>(out_row);
-  if (is_block_quantized(matrix.dtype)) {
-    const int64_t bytes = block_bytes(matrix.dtype);
-    for (int64_t k = 0; k < matrix.cols; k += kBlockCols, panel += bytes) {
-      unpack_block(panel, matrix.dtype, row, out + k);
     }
     return;
   }
@@ -170,7 +172,10 @@ void unpack_row(const PackedView& matrix, int64_t index, std::byte* out_row) {
 
 int64_t packed_panel_bytes(DType dtype, int64_t cols) {
   MK_CHECK(packable(dtype, cols), "packed: {} with {} columns", dtype_info(dtype).name, cols);
-  if (is_block_quantized(dtype)) return cols / kBlockCols * block_bytes(dtype);
+  if (is_block_quantized(dtype)) {
+    const PanelLayout& layout = panel_layout(dtype);
+    return cols / layout.unit_cols * layout.unit_bytes;
+  }
   return cols * kPanelRows * dtype_info(dtype).block_bytes;
 }
 
@@ -179,19 +184,8 @@ int64_t packed_bytes(DType dtype, int64_t rows, int64_t cols) {
 }
 
 bool packable(DType dtype, int64_t cols) {
-  switch (dtype) {
-    case DType::kF64:
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kBf16:
-      return cols > 0;
-    case DType::kQ4_0:
-    case DType::kQ4_1:
-    case DType::kQ8_0:
-      return cols > 0 && cols % kBlockCols == 0;
-    default:
-      return false;
-  }
+  if (dtype == DType::kI32 || dtype == DType::kI8) return false;
+  return cols > 0 && cols % dtype_info(dtype).block_size == 0;
 }
 
 void pack(const Device& device, const std::byte* source, DType dtype, int64_t rows, int64_t cols,

@@ -11,7 +11,7 @@ namespace minke::kernels {
 /// Bytes of one panel and of the whole packed matrix.
 int64_t packed_panel_bytes(DType dtype, int64_t cols);
 int64_t packed_bytes(DType dtype, int64_t rows, int64_t cols);
-/// True when a matrix of this format and width can be packed (block formats: cols % 32 == 0).
+/// True when a matrix of this format and width can be packed (block formats: whole blocks).
 bool packable(DType dtype, int64_t cols);
 
 /// Packs panels from row-major file bytes (`source`: rows x cols in `dtype`) into `packed`

@@ -2,7 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "minke/dtype/dtype.h"
+#include "minke/dtype/block_format.h"
 #include "minke/tensor/view.h"
 
 // Layouts that kernels read. This file is compiled with the instruction sets of the kernels, so it
@@ -11,25 +11,69 @@ namespace minke::kernels {
 
 /// How a weight matrix [rows = outputs, cols = inputs] lies in memory: in panels of 16 rows, each
 /// panel running along the inputs, so that one vector holds the same input of 16 outputs and no
-/// horizontal sum is needed. The last panel is padded with zero rows.
+/// horizontal sum is needed. The last panel is padded with rows of zeros.
 ///
 ///   f32, f64, f16, bf16   panel[k][row]                     k = 0..cols-1, row = 0..15
-///   q4_0, q4_1, q8_0      blocks of 32 inputs, each:
-///     16 x f16 d          scale of each row
-///     16 x f16 m          q4_1 only
-///     q4_*: 4 x 64 bytes  byte [c][row*4 + i]: input 8c+i in the low, 8c+4+i in the high nibble
-///     q8_0: 8 x 64 bytes  byte [c][row*4 + i]: input 4c+i as unsigned, q + 128
+///   block formats         units of 32 inputs (256 where the format's groups share d), each:
+///     16 x f16 d          d of each row (BlockFormat)
+///     16 x f16 m          formats with a minimum
+///     small numbers       of each row the groups' scales, then their minima, where the format has
+///                         such, n in all; number j of 4 or 6 bits has its low four bits in the
+///                         byte [j / 2][row], in the low half for even j; of 6 bits its high two
+///                         in the byte [n / 2 + j / 4][row] from bit 2 (j % 4) on; of 8 bits it
+///                         is the byte [j][row]
+///     then for every 32 inputs the numbers q in bit planes of 64-byte lines [row * 4 + i]:
+///       8 bits            8 lines: line c has input 4c + i
+///       4, 5, 6 bits      4 lines: line c has of inputs 8c + i and 8c + 4 + i the low four bits
+///       2, 3 bits         2 lines: line c has of inputs 16c + 4j + i the bits 0, 1 at 2j, 2j + 1
+///       3 and 5 bits      1 line more: bit j is the highest bit of input 4j + i
+///       6 bits            2 lines more: as the lines of 2 bits, the highest two
 ///
-/// An element is d*q + m with q unsigned and m = -8 d (q4_0) or -128 d (q8_0).
+/// So a packed matrix has the size that it has in its file, but for padding rows.
 inline constexpr int kPanelRows = 16;
 inline constexpr int kBlockCols = 32;
+inline constexpr int kLineBytes = kPanelRows * 4;
+
+/// Where those parts are, in bytes.
+struct PanelLayout {
+  int unit_cols;    ///< inputs of a unit
+  int num_numbers;  ///< small numbers of a row in a unit
+  int m_at;         ///< from the unit's start
+  int numbers_at;   ///< from the unit's start; of the two high bits: high_numbers_at
+  int high_numbers_at;
+  int quants_at;    ///< from the unit's start
+  int low_bits;     ///< of q in the first plane: 2, 4 or 8
+  int high_bits;    ///< of q in the second: 0, 1 or 2
+  int high_at;      ///< of the second plane, from the start of 32 inputs' lines
+  int block_bytes;  ///< of 32 inputs' lines
+  int unit_bytes;
+};
+
+/// The layout of a block format, as a constant (see block_format_of).
+consteval PanelLayout panel_layout_of(const BlockFormat& format) {
+  PanelLayout layout{};
+  layout.unit_cols = format.block_size;
+  layout.num_numbers = format.scale_bits == 0 ? 0 : format.num_groups() * (format.has_min ? 2 : 1);
+  layout.m_at = 2 * kPanelRows;
+  layout.numbers_at = layout.m_at * (format.has_min ? 2 : 1);
+  const int low_numbers = layout.num_numbers / (format.scale_bits == 8 ? 1 : 2);
+  layout.high_numbers_at = layout.numbers_at + low_numbers * kPanelRows;
+  const int high_numbers = format.scale_bits == 6 ? layout.num_numbers / 4 : 0;
+  layout.quants_at = layout.high_numbers_at + high_numbers * kPanelRows;
+  layout.low_bits = format.bits >= 8 ? 8 : format.bits >= 4 ? 4 : 2;
+  layout.high_bits = format.bits - layout.low_bits;
+  layout.high_at = layout.low_bits * kLineBytes;
+  layout.block_bytes = format.bits * kLineBytes;
+  layout.unit_bytes = layout.quants_at + layout.unit_cols / kBlockCols * layout.block_bytes;
+  return layout;
+}
 
 /// A packed weight matrix, raw.
 struct PackedView {
   const std::byte* data = nullptr;
   DType dtype = DType::kF32;
   int64_t rows = 0;  ///< outputs
-  int64_t cols = 0;  ///< inputs; a multiple of 32 for block formats
+  int64_t cols = 0;  ///< inputs; whole units for block formats
 
   int64_t num_panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
 };
@@ -37,16 +81,16 @@ struct PackedView {
 /// Activations quantised for integer products, one scale for every 32 inputs of a row, in 8 or 15
 /// bits:
 ///
-///   8 bits    x ~ scale * q
-///   15 bits   x ~ scale * (128 q + q_low), q_low in [-64, 64]: a second int8 product, and 128
-///   times
-///             smaller steps for inputs with outliers
+///   8 bits    x ~ scale * w,  w = q
+///   15 bits   x ~ scale * w,  w = 128 q + q_low, q_low in [-64, 64]: a second int8 product, and
+///             128 times smaller steps for inputs with outliers
 ///
 /// The buffers are the caller's.
 struct Int8View {
-  int8_t* q = nullptr;         ///< [rows, cols]
-  float* scale = nullptr;      ///< [rows, num_blocks]
-  float* scale_sum = nullptr;  ///< [rows, num_blocks]: scale * sum of the block's whole numbers
+  int8_t* q = nullptr;           ///< [rows, cols]
+  float* scale = nullptr;        ///< [rows, num_blocks]
+  float* scale_sum = nullptr;    ///< [rows, num_blocks]: scale * sum of the block's w
+  int32_t* group_sum = nullptr;  ///< [rows, 2 num_blocks]: sum of w of every 16 inputs
   int64_t rows = 0;
   int64_t cols = 0;         ///< a multiple of 32
   int8_t* q_low = nullptr;  ///< [rows, cols] for 15 bits; null for 8

@@ -7,7 +7,7 @@ namespace {
 
 // x as whole numbers, in buffers of the context's arena.
 struct Int8Rows {
-  Tensor q, q_low, scale, scale_sum;
+  Tensor q, q_low, scale, scale_sum, group_sum;
   kernels::Int8View view;
 };
 
@@ -17,8 +17,13 @@ Int8Rows quantized(const Context& context, const Tensor& x, InputBits bits) {
   made.q = context.empty(DType::kI8, {rows, cols});
   made.scale = context.empty(DType::kF32, {rows, num_blocks});
   made.scale_sum = context.empty(DType::kF32, {rows, num_blocks});
-  made.view = {made.q.data<int8_t>(), made.scale.data<float>(), made.scale_sum.data<float>(), rows,
-               cols};
+  made.group_sum = context.empty(DType::kI32, {rows, 2 * num_blocks});
+  made.view.q = made.q.data<int8_t>();
+  made.view.scale = made.scale.data<float>();
+  made.view.scale_sum = made.scale_sum.data<float>();
+  made.view.group_sum = made.group_sum.data<int32_t>();
+  made.view.rows = rows;
+  made.view.cols = cols;
   if (bits == InputBits::k15) {
     made.q_low = context.empty(DType::kI8, {rows, cols});
     made.view.q_low = made.q_low.data<int8_t>();

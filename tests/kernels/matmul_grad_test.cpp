@@ -39,7 +39,7 @@ TEST(MatmulGradTest, FrozenFormatsPassTheGradientToTheInput) {
   const Device device(2, false, CpuLevel::kRef);
   Random random(22);
   for (const DType dtype : kWeightFormats) {
-    const int64_t n = 9, rows = 37, cols = 96;
+    const int64_t n = 9, rows = 37, cols = width(dtype, 3);
     const RandomWeight w = random_weight(device, random, dtype, rows, cols);
     const Tensor dy = random_matrix(random, DType::kF32, n, rows);
     const Tensor dx = Tensor::zeros(DType::kF32, {n, cols});

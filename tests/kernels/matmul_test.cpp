@@ -22,12 +22,14 @@ class MatmulTest : public ::testing::TestWithParam<CpuLevel> {
 struct Quantized {
   std::vector<int8_t> q;
   std::vector<float> scale, scale_sum;
+  std::vector<int32_t> group_sum;
   kernels::Int8View view;
   Quantized(int64_t rows, int64_t cols)
       : q(rows * cols),
         scale(rows * cols / 32),
         scale_sum(rows * cols / 32),
-        view{q.data(), scale.data(), scale_sum.data(), rows, cols} {}
+        group_sum(rows * cols / 16),
+        view{q.data(), scale.data(), scale_sum.data(), group_sum.data(), rows, cols, nullptr} {}
 };
 
 // |found - x . w| against what K roundings of f32 may do to a sum of such terms.
@@ -51,12 +53,13 @@ void expect_product(const Tensor& x, const RandomWeight& w, const Tensor& y, dou
 TEST_P(MatmulTest, EqualsTheSumInDoubleForEveryFormatAndOddSizes) {
   const Device device(2, false, GetParam());
   for (const DType dtype : kWeightFormats) {
-    for (const auto& [n, rows, cols] : {std::array<int64_t, 3>{1, 1, 32},
-                                        {1, 17, 96},
-                                        {2, 33, 64},
-                                        {7, 48, 160},
-                                        {13, 95, 32},
-                                        {33, 100, 64}}) {
+    for (const auto& [n, rows, blocks] : {std::array<int64_t, 3>{1, 1, 1},
+                                          {1, 17, 3},
+                                          {2, 33, 2},
+                                          {7, 48, 5},
+                                          {13, 95, 1},
+                                          {33, 100, 2}}) {
+      const int64_t cols = width(dtype, blocks);
       const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
       const Tensor x = random_matrix(random_, DType::kF32, n, cols);
       const Tensor y = random_matrix(random_, DType::kF32, n, rows);  // to be overwritten
@@ -82,8 +85,9 @@ TEST_P(MatmulTest, TakesWidthsThatAreNoMultipleOfAnything) {
 TEST_P(MatmulTest, HasTheBitsOfTheReference) {
   const Device device(2, false, GetParam());
   for (const DType dtype : kWeightFormats) {
-    const RandomWeight w = random_weight(device, random_, dtype, 50, 96);
-    const Tensor x = random_matrix(random_, DType::kF32, 9, 96);
+    const int64_t cols = width(dtype, 3);
+    const RandomWeight w = random_weight(device, random_, dtype, 50, cols);
+    const Tensor x = random_matrix(random_, DType::kF32, 9, cols);
     const Tensor y = Tensor::zeros(DType::kF32, {9, 50});
     const Tensor expected = Tensor::zeros(DType::kF32, {9, 50});
     kernels::matmul(device, x.view(), w.view(), y.view());
@@ -96,7 +100,7 @@ TEST_P(MatmulTest, ARowsBitsDoNotDependOnTheBatchOrTheThreads) {
   Random random(12);
   const Device one(1, false, GetParam());
   for (const DType dtype : kWeightFormats) {
-    const int64_t n = 23, rows = 200, cols = 128;
+    const int64_t n = 23, rows = 200, cols = width(dtype, 4);
     const RandomWeight w = random_weight(one, random, dtype, rows, cols);
     const Tensor x = random_matrix(random, DType::kF32, n, cols);
     const Tensor alone = Tensor::zeros(DType::kF32, {n, rows});
@@ -143,6 +147,7 @@ TEST_P(MatmulTest, QuantizesToNearestWithAnExactSum) {
   EXPECT_EQ(out.q, expected.q);
   EXPECT_EQ(out.scale, expected.scale);
   EXPECT_EQ(out.scale_sum, expected.scale_sum);
+  EXPECT_EQ(out.group_sum, expected.group_sum);
   for (int64_t i = 0; i < rows * cols; ++i) {
     const float scale = out.scale[i / 32];
     ASSERT_NEAR(scale * out.q[i], x.data<float>()[i], 0.50001f * scale) << i;
@@ -152,9 +157,10 @@ TEST_P(MatmulTest, QuantizesToNearestWithAnExactSum) {
 
 TEST_P(MatmulTest, IntegerProductsEqualTheSumOverTheQuantizedNumbers) {
   const Device device(2, false, GetParam());
-  for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0}) {
-    for (const auto& [n, rows, cols] :
-         {std::array<int64_t, 3>{1, 1, 32}, {1, 50, 96}, {3, 33, 64}, {8, 64, 96}, {29, 77, 160}}) {
+  for (const DType dtype : kBlockDTypes) {
+    for (const auto& [n, rows, blocks] :
+         {std::array<int64_t, 3>{1, 1, 1}, {1, 50, 3}, {3, 33, 2}, {8, 64, 3}, {29, 77, 5}}) {
+      const int64_t cols = width(dtype, blocks);
       const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
       const Tensor x = random_matrix(random_, DType::kF32, n, cols);
       Quantized quantized(n, cols);
@@ -165,8 +171,7 @@ TEST_P(MatmulTest, IntegerProductsEqualTheSumOverTheQuantizedNumbers) {
       }
       const Tensor y = random_matrix(random_, DType::kF32, n, rows);
       kernels::matmul_int8(device, quantized.view, w.view(), y.view());
-      // q8_0 is stored with 128 added, which is taken off again: up to 128 d |scale_sum| cancels.
-      expect_product(rounded, w, y, dtype == DType::kQ8_0 ? 1e-4 : 1e-5);
+      expect_product(rounded, w, y, 1e-5);
     }
   }
 }
@@ -174,8 +179,8 @@ TEST_P(MatmulTest, IntegerProductsEqualTheSumOverTheQuantizedNumbers) {
 TEST_P(MatmulTest, IntegerProductsOfARowDoNotDependOnTheBatchOrTheThreads) {
   Random random(13);
   const Device one(1, false, GetParam());
-  for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0}) {
-    const int64_t n = 23, rows = 210, cols = 128;
+  for (const DType dtype : kBlockDTypes) {
+    const int64_t n = 23, rows = 210, cols = width(dtype, 4);
     const RandomWeight w = random_weight(one, random, dtype, rows, cols);
     const Tensor x = random_matrix(random, DType::kF32, n, cols);
     const Tensor alone = Tensor::zeros(DType::kF32, {n, rows});
@@ -218,6 +223,7 @@ TEST_P(MatmulTest, QuantizesTo15BitsAsTheReferenceDoes) {
   EXPECT_EQ(out.q_low, expected.q_low);
   EXPECT_EQ(out.scale, expected.scale);
   EXPECT_EQ(out.scale_sum, expected.scale_sum);
+  EXPECT_EQ(out.group_sum, expected.group_sum);
   for (int64_t i = 0; i < rows * cols; ++i) {
     const float scale = out.scale[i / 32];
     ASSERT_LE(std::abs(out.q_low[i]), 64);
@@ -228,21 +234,67 @@ TEST_P(MatmulTest, QuantizesTo15BitsAsTheReferenceDoes) {
 
 TEST_P(MatmulTest, FifteenBitProductsAreExactAndTheSameInEveryBatch) {
   const Device device(3, false, GetParam());
-  for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0}) {
-    const int64_t n = 21, rows = 100, cols = 128;
+  for (const DType dtype : kBlockDTypes) {
+    const int64_t n = 21, rows = 100, cols = width(dtype, 4);
     const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
     const Tensor x = random_matrix(random_, DType::kF32, n, cols);
     Quantized15 all(n, cols);
     kernels::quantize_int8(device, x.view(), all.view);
     const Tensor y = Tensor::zeros(DType::kF32, {n, rows});
     kernels::matmul_int8(device, all.view, w.view(), y.view());
-    expect_product(x, w, y, dtype == DType::kQ8_0 ? 2e-4 : 1e-4);
+    expect_product(x, w, y, 1e-4);
     for (int64_t i = 0; i < n; ++i) {
       Quantized15 one(1, cols);
       kernels::quantize_int8(device, x.rows(i, i + 1).view(), one.view);
       const Tensor alone = Tensor::zeros(DType::kF32, {1, rows});
       kernels::matmul_int8(device, one.view, w.view(), alone.view());
       ASSERT_EQ(first_difference(alone, y.rows(i, i + 1)), -1) << dtype_info(dtype).name;
+    }
+  }
+}
+
+TEST_P(MatmulTest, IntegerProductsHaveTheBitsOfTheReference) {
+  const Device device(2, false, GetParam());
+  for (const DType dtype : kBlockDTypes) {
+    for (const auto& [n, rows, blocks] :
+         {std::array<int64_t, 3>{1, 50, 3}, {2, 17, 1}, {13, 33, 2}}) {
+      const int64_t cols = width(dtype, blocks);
+      const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
+      const Tensor x = random_matrix(random_, DType::kF32, n, cols);
+      Quantized15 quantized(n, cols);
+      for (int8_t* q_low : {static_cast<int8_t*>(nullptr), quantized.q_low.data()}) {
+        quantized.view.q_low = q_low;
+        kernels::quantize_int8(device, x.view(), quantized.view);
+        const Tensor y = Tensor::zeros(DType::kF32, {n, rows});
+        const Tensor expected = Tensor::zeros(DType::kF32, {n, rows});
+        kernels::matmul_int8(device, quantized.view, w.view(), y.view());
+        kernels::ref::matmul_int8(quantized.view, w.view(), expected.view(), 0,
+                                  w.view().num_panels());
+        ASSERT_EQ(first_difference(y, expected), -1)
+            << dtype_info(dtype).name << ", " << (q_low == nullptr ? 8 : 15) << " bits";
+      }
+    }
+  }
+}
+
+TEST_P(MatmulTest, TheLargestWholeNumbersDoNotOverflow) {
+  // Weights and inputs at the ends of their ranges, where products of bytes would saturate 16 bits
+  // and sums are largest.
+  const Device device(1, false, GetParam());
+  for (const DType dtype : kBlockDTypes) {
+    const int64_t n = 3, rows = 16, cols = width(dtype, 1);
+    for (const int fill : {0x00, 0x7F, 0x80, 0xFF}) {
+      RandomWeight w = random_weight(device, random_, dtype, rows, cols);
+      fill_blocks(device, w, static_cast<std::byte>(fill));
+      const Tensor x = Tensor::zeros(DType::kF32, {n, cols});
+      for (int64_t i = 0; i < n * cols; ++i) {
+        x.data<float>()[i] = i < cols ? 127.0f : i < 2 * cols ? -127.0f : i % 2 ? 127.0f : -127.0f;
+      }
+      Quantized15 quantized(n, cols);
+      kernels::quantize_int8(device, x.view(), quantized.view);
+      const Tensor y = Tensor::zeros(DType::kF32, {n, rows});
+      kernels::matmul_int8(device, quantized.view, w.view(), y.view());
+      expect_product(x, w, y, 1e-5);
     }
   }
 }

@@ -13,8 +13,11 @@ namespace {
 using kernels::kBlockCols;
 using kernels::kPanelRows;
 
-constexpr DType kFormats[] = {DType::kF64,  DType::kF32,  DType::kF16, DType::kBf16,
-                              DType::kQ4_0, DType::kQ4_1, DType::kQ8_0};
+constexpr DType kFormats[] = {
+#define MK_BLOCK_FORMAT(id, ...) DType::id,
+#include "minke/dtype/block_formats.def"
+#undef MK_BLOCK_FORMAT
+    DType::kF64, DType::kF32, DType::kF16, DType::kBf16};
 
 TEST(PackedTest, UnpackingGivesTheDecodedNumbersForEveryFormatAndShape) {
   const Device device(2, false, CpuLevel::kRef);
@@ -22,7 +25,7 @@ TEST(PackedTest, UnpackingGivesTheDecodedNumbersForEveryFormatAndShape) {
   for (const DType dtype : kFormats) {
     for (int trial = 0; trial < 12; ++trial) {
       const auto rows = static_cast<int64_t>(1 + random.below(70));
-      const int64_t unit = is_block_quantized(dtype) ? kBlockCols : 1;
+      const int64_t unit = dtype_info(dtype).block_size;
       const auto cols = static_cast<int64_t>(1 + random.below(unit > 1 ? 5 : 90)) * unit;
       const RandomWeight weight = random_weight(device, random, dtype, rows, cols);
       std::vector<int32_t> indices(1 + random.below(100));
@@ -44,7 +47,7 @@ TEST(PackedTest, TilesOfTheReferenceDecoderHoldTheNumbersAndZerosAsPadding) {
   const Device device(1, false, CpuLevel::kRef);
   Random random(6);
   for (const DType dtype : kFormats) {
-    const int64_t rows = 19, cols = 96;
+    const int64_t rows = 19, cols = width(dtype, 3);
     const RandomWeight weight = random_weight(device, random, dtype, rows, cols);
     std::vector<double> tile(64 * kPanelRows);
     for (int64_t panel = 0; panel < 2; ++panel) {
@@ -122,13 +125,20 @@ TEST(PackedTest, EightBitQuantsAreStoredWith128Added) {
   }
 }
 
+TEST(PackedTest, APackedMatrixIsAsLargeAsItsFile) {
+  for (const DType dtype : kFormats) {
+    EXPECT_EQ(kernels::packed_bytes(dtype, 48, 512), dtype_bytes(dtype, 48 * 512))
+        << dtype_info(dtype).name;
+  }
+}
+
 TEST(PackedTest, ThreadsDoNotChangeABit) {
   for (const DType dtype : kFormats) {
     std::vector<std::byte> first;
     for (const int num_threads : {1, 2, 3}) {
       Random random(7);
       const Device device(num_threads, false, CpuLevel::kRef);
-      const RandomWeight weight = random_weight(device, random, dtype, 1003, 320);
+      const RandomWeight weight = random_weight(device, random, dtype, 1003, width(dtype, 2));
       if (first.empty()) first = weight.packed;
       EXPECT_TRUE(first == weight.packed) << dtype_info(dtype).name << ", " << num_threads;
     }
@@ -141,6 +151,8 @@ TEST(PackedTest, BlockFormatsNeedWholeBlocks) {
   EXPECT_FALSE(kernels::packable(DType::kF32, 0));
   EXPECT_TRUE(kernels::packable(DType::kBf16, 7));
   EXPECT_FALSE(kernels::packable(DType::kI32, 32));
+  EXPECT_TRUE(kernels::packable(DType::kQ6_K, 512));
+  EXPECT_FALSE(kernels::packable(DType::kQ6_K, 576));
 }
 
 TEST(PackedDeathTest, RowsOutOfRangeAbort) {

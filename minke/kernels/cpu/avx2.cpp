@@ -6,7 +6,11 @@
 namespace minke::kernels::avx2 {
 #include "minke/kernels/cpu/simd_avx2.h"
 
+#include "minke/kernels/cpu/block_impl.h"
+
 #include "minke/kernels/cpu/matmul_impl.h"
+
+#include "minke/kernels/cpu/matmul_int8_impl.h"
 
 #include "minke/kernels/cpu/attention_impl.h"
 }  // namespace minke::kernels::avx2

@@ -58,10 +58,22 @@ struct Simd {
   static I load_int(const void* p) { return _mm256_loadu_si256(static_cast<const I*>(p)); }
   static void store_int(void* p, I x) { _mm256_storeu_si256(static_cast<I*>(p), x); }
   static I add_int(I a, I b) { return _mm256_add_epi32(a, b); }
-  static I low_nibbles(I a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
-  static I high_nibbles(I a) {
-    return _mm256_and_si256(_mm256_srli_epi16(a, 4), _mm256_set1_epi8(15));
+  static I or_int(I a, I b) { return _mm256_or_si256(a, b); }
+  static I set1_int(int32_t x) { return _mm256_set1_epi32(x); }
+  static I bits(I a, int from, int to, int count) {
+    const I mask = _mm256_set1_epi8(static_cast<char>(((1 << count) - 1) << to));
+    if (from > to) a = _mm256_srli_epi16(a, from - to);
+    if (from < to) a = _mm256_slli_epi16(a, to - from);
+    return _mm256_and_si256(a, mask);
   }
+  static I load_table(const int8_t* table) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  }
+  static I lookup(I table, I index) { return _mm256_shuffle_epi8(table, index); }
+  static I bytes_to_int(const void* p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+  }
+  static I shift_right(I a, int count) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128(count)); }
   static I broadcast4(const void* p) {
     int32_t bytes;
     __builtin_memcpy(&bytes, p, 4);
@@ -75,7 +87,7 @@ struct Simd {
     return _mm256_cvtepi32_ps(kIndex == 3 ? shifted
                                           : _mm256_and_si256(shifted, _mm256_set1_epi32(255)));
   }
-  // vpmaddubsw saturates at 32,767: with 4-bit weights 2 x 15 x 127 fits, with 8-bit ones
+  // vpmaddubsw saturates at 32,767: with 6-bit weights 2 x 63 x 127 fits, with 8-bit ones
   // 2 x 255 x 127 would not, so those enter as |w| (at most 128) and a with w's sign: 2 x 128 x
   // 127.
   static I dot4(I sum, I w, I a) {
@@ -95,5 +107,5 @@ struct Simd {
   }
 };
 
-// 8-bit weights are made signed while they are expanded, see dot4_signed.
-static constexpr bool kSignedQ8 = true;
+// 8-bit weights enter products with their sign, see dot4_signed.
+static constexpr bool kSignedBytes = true;

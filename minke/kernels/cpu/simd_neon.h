@@ -47,9 +47,24 @@ struct Simd {
   static I load_int(const void* p) { return bytes(vld1q_s8(static_cast<const int8_t*>(p))); }
   static void store_int(void* p, I x) { vst1q_s8(static_cast<int8_t*>(p), bytes(x)); }
   static I add_int(I a, I b) { return vaddq_s32(a, b); }
-  static I low_nibbles(I a) { return bytes(vandq_s8(bytes(a), vdupq_n_s8(15))); }
-  static I high_nibbles(I a) {
-    return vreinterpretq_s32_u8(vshrq_n_u8(vreinterpretq_u8_s32(a), 4));
+  static I or_int(I a, I b) { return vorrq_s32(a, b); }
+  static I set1_int(int32_t x) { return vdupq_n_s32(x); }
+  static I bits(I a, int from, int to, int count) {
+    const int8x16_t shift = vdupq_n_s8(static_cast<int8_t>(to - from));
+    const uint8x16_t mask = vdupq_n_u8(static_cast<uint8_t>(((1 << count) - 1) << to));
+    return vreinterpretq_s32_u8(vandq_u8(vshlq_u8(vreinterpretq_u8_s32(a), shift), mask));
+  }
+  static I load_table(const int8_t* table) { return bytes(vld1q_s8(table)); }
+  static I lookup(I table, I index) {
+    return bytes(vqtbl1q_s8(bytes(table), vreinterpretq_u8_s32(index)));
+  }
+  static I bytes_to_int(const void* p) {
+    uint8x8_t eight = {};
+    __builtin_memcpy(&eight, p, 4);
+    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(eight))));
+  }
+  static I shift_right(I a, int count) {
+    return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), vdupq_n_s32(-count)));
   }
   static I broadcast4(const void* p) {
     int32_t four;
@@ -90,5 +105,5 @@ struct Simd {
   static I bytes(int8x16_t a) { return vreinterpretq_s32_s8(a); }
 };
 
-// 8-bit weights are made signed while they are expanded: there is no product of mixed signs.
-static constexpr bool kSignedQ8 = true;
+// 8-bit weights enter products with their sign: there is no product of mixed signs.
+static constexpr bool kSignedBytes = true;

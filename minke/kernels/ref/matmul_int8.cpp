@@ -1,10 +1,8 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "minke/base/check.h"
-#include "minke/dtype/half.h"
-#include "minke/kernels/packed.h"
+#include "minke/kernels/panel_block.h"
 #include "minke/kernels/ref/ref.h"
 
 namespace minke::kernels::ref {
@@ -13,17 +11,21 @@ namespace {
 // Below this a block is taken as zero: 127 / max must stay finite (127 / 2^-100 < 2^107).
 constexpr float kLeastMax = 0x1.0p-100f;
 
-//   //   step = max|x| / 127,  q = round(x * (127 / max|x|)), halves to even;       scale = step
-//   15 bits: q_low = round((x - step q) * (128 * 127 / max|x|)),               scale = step / 128
-void quantize_block(const float* x, int8_t* q, int8_t* q_low, float* scale, float* scale_sum) {
+//   8 bits:  step = max|x| / 127,  q = round(x * (127 / max|x|)), halves to even;       scale =
+//   step 15 bits: q_low = round((x - step q) * (128 * 127 / max|x|)),                 scale = step
+//   / 128
+// group_sum gets the sums of the two sixteens.
+void quantize_block(const float* x, int8_t* q, int8_t* q_low, float* scale, float* scale_sum,
+                    int32_t* group_sum) {
   float max = 0.0f;
   for (int k = 0; k < kBlockCols; ++k) max = std::max(max, std::fabs(x[k]));
   const bool zero = !(max >= kLeastMax);
   const float step = zero ? 0.0f : max / 127.0f;
   *scale = q_low != nullptr ? step / 128.0f : step;
   const float inverse = zero ? 0.0f : 127.0f / max;
-  int32_t sum = 0;
+  group_sum[0] = group_sum[1] = 0;
   for (int k = 0; k < kBlockCols; ++k) {
+    int32_t& sum = group_sum[k / 16];
     q[k] = static_cast<int8_t>(std::lrintf(x[k] * inverse));
     sum += q_low != nullptr ? 128 * q[k] : q[k];
     if (q_low == nullptr) continue;
@@ -31,47 +33,32 @@ void quantize_block(const float* x, int8_t* q, int8_t* q_low, float* scale, floa
     q_low[k] = static_cast<int8_t>(std::lrintf(rest * (128.0f * inverse)));
     sum += q_low[k];
   }
-  *scale_sum = *scale * static_cast<float>(sum);
+  *scale_sum = *scale * static_cast<float>(group_sum[0] + group_sum[1]);
 }
 
-uint16_t load_half(const std::byte* data, int64_t index) {
-  uint16_t bits;
-  std::memcpy(&bits, data + 2 * index, 2);
-  return bits;
-}
-
-// The products of one block's 32 unsigned weights of `row` with q: exact in int32.
-int32_t block_dot(const std::byte* quants, DType dtype, int64_t row, const int8_t* q) {
+// The products of inputs [begin, end) of the block with q: exact in int32.
+int32_t group_dot(const RowBlock& block, int begin, int end, const int8_t* q) {
   int32_t sum = 0;
-  for (int k = 0; k < kBlockCols; ++k) {
-    if (dtype == DType::kQ8_0) {
-      sum += static_cast<int32_t>(quants[k / 4 * 64 + row * 4 + k % 4]) * q[k];
-    } else {
-      const int32_t byte = static_cast<int32_t>(quants[k / 8 * 64 + row * 4 + k % 4]);
-      sum += (k % 8 < 4 ? byte & 15 : byte >> 4) * q[k];
-    }
-  }
+  for (int k = begin; k < end; ++k) sum += block.q[k] * q[k];
   return sum;
 }
 
-//   y = fma(dot, d * scale, y), then fma(m, scale_sum, y); m = bias * d where the format has no m.
-// bias is a power of two, so it does not matter which factor it is taken to.
-float output_element(const Int8View& x, int64_t x_row, const std::byte* panel, DType dtype,
-                     int64_t block_bytes, int64_t row) {
-  const bool has_min = dtype == DType::kQ4_1;
-  const float bias = dtype == DType::kQ4_0 ? -8.0f : -128.0f;
-  float y = 0.0f;
-  for (int64_t b = 0; b < x.num_blocks(); ++b) {
-    const std::byte* block = panel + b * block_bytes;
-    const int64_t block_index = x_row * x.num_blocks() + b;
-    const float d = f16_to_f32(load_half(block, row));
-    const float m = has_min ? f16_to_f32(load_half(block, kPanelRows + row)) : bias * d;
-    const std::byte* quants = block + (has_min ? 64 : 32);
-    const int64_t at = x_row * x.cols + b * kBlockCols;
-    int32_t sum = block_dot(quants, dtype, row, x.q + at);
-    if (x.q_low != nullptr) sum = 128 * sum + block_dot(quants, dtype, row, x.q_low + at);
-    y = std::fma(static_cast<float>(sum), d * x.scale[block_index], y);
-    y = std::fma(m, x.scale_sum[block_index], y);
+//   for each block and each group in it, in order:
+//     y = fma(dot, s * scale, y), then fma(t, scale * sum, y) where the format has a minimum
+float add_block(float y, const RowBlock& block, bool has_min, const Int8View& x, int64_t at) {
+  const int8_t* q = x.q + at * kBlockCols;
+  for (int g = 0; g < kBlockCols / block.group_size; ++g) {
+    const int begin = g * block.group_size, end = begin + block.group_size;
+    int32_t sum = group_dot(block, begin, end, q);
+    if (x.q_low != nullptr) {
+      sum = 128 * sum + group_dot(block, begin, end, x.q_low + at * kBlockCols);
+    }
+    y = std::fma(static_cast<float>(sum), block.s[g] * x.scale[at], y);
+    if (!has_min) continue;
+    const float scale_sum = block.group_size == kBlockCols
+                                ? x.scale_sum[at]
+                                : x.scale[at] * static_cast<float>(x.group_sum[2 * at + g]);
+    y = std::fma(block.t[g], scale_sum, y);
   }
   return y;
 }
@@ -88,7 +75,7 @@ void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, i
       const int64_t at = row * out.cols + b * kBlockCols;
       quantize_block(x.row<float>(row) + b * kBlockCols, out.q + at,
                      out.q_low != nullptr ? out.q_low + at : nullptr, out.scale + block_index,
-                     out.scale_sum + block_index);
+                     out.scale_sum + block_index, out.group_sum + 2 * block_index);
     }
   }
 }
@@ -98,13 +85,16 @@ void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t 
   MK_CHECK(is_block_quantized(w.dtype) && x.cols == w.cols && y.rows == x.rows && y.cols == w.rows,
            "ref matmul_int8: x [{}, {}], w {} [{}, {}], y [{}, {}]", x.rows, x.cols,
            dtype_info(w.dtype).name, w.rows, w.cols, y.rows, y.cols);
-  const int64_t panel_bytes = packed_panel_bytes(w.dtype, w.cols);
-  const int64_t block_bytes = panel_bytes / (w.cols / kBlockCols);
+  const bool has_min = block_format(w.dtype).has_min;
   for (int64_t row = panel_begin * kPanelRows; row < std::min(panel_end * kPanelRows, w.rows);
        ++row) {
-    const std::byte* panel = w.data + row / kPanelRows * panel_bytes;
-    for (int64_t i = 0; i < x.rows; ++i) {
-      y.row<float>(i)[row] = output_element(x, i, panel, w.dtype, block_bytes, row % kPanelRows);
+    for (int64_t i = 0; i < x.rows; ++i) y.row<float>(i)[row] = 0.0f;
+    for (int64_t b = 0; b < x.num_blocks(); ++b) {
+      const RowBlock block = read_row_block(w, row, b);
+      for (int64_t i = 0; i < x.rows; ++i) {
+        float& sum = y.row<float>(i)[row];
+        sum = add_block(sum, block, has_min, x, i * x.num_blocks() + b);
+      }
     }
   }
 }

@@ -219,12 +219,15 @@ const WeightInfo* GgufFile::find(std::string_view name) const {
 }
 
 void GgufFile::drop(std::span<const std::byte> bytes) const {
-  if (map_.bytes().empty() || bytes.empty()) return;
-  const std::byte* begin = map_.bytes().data();
-  const std::byte* end = begin + map_.bytes().size();
-  MK_CHECK(bytes.data() >= begin && bytes.data() + bytes.size() <= end,
-           "gguf: drop of bytes outside of the map");
-  map_.drop(static_cast<size_t>(bytes.data() - begin), bytes.size());
+  if (maps_.empty() || bytes.empty()) return;
+  for (const MappedFile& map : maps_) {
+    const std::byte* begin = map.bytes().data();
+    const std::byte* end = begin + map.bytes().size();
+    if (bytes.data() < begin || bytes.data() + bytes.size() > end) continue;
+    map.drop(static_cast<size_t>(bytes.data() - begin), bytes.size());
+    return;
+  }
+  MK_CHECK(false, "gguf: drop of bytes outside of the maps");
 }
 
 void GgufFile::drop_metadata() const {

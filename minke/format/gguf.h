@@ -131,14 +131,17 @@ struct GgufEntry {
 /// Reading from several threads is allowed.
 class GgufFile final : public WeightFile {
  public:
-  /// Maps and parses the file. kNotFound, kFailed (cannot be read) or kCorrupt.
+  /// Maps and parses the file; of a split model (NAME-00001-of-00003.gguf) all of its parts,
+  /// whichever is given: metadata from the first, tensors of all. kNotFound (naming the part that
+  /// is missing), kFailed (cannot be read) or kCorrupt.
   static Result<GgufFile> open(const std::filesystem::path& path);
   /// Parses bytes in memory, which must outlive the result. `name` stands in error messages.
   static Result<GgufFile> parse(std::span<const std::byte> bytes, std::string_view name = "gguf");
 
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
-  uint64_t file_bytes() const { return bytes_.size(); }
+  /// Of all parts.
+  uint64_t file_bytes() const { return file_bytes_; }
   const std::vector<GgufEntry>& metadata() const { return metadata_; }
 
   /// The value of that key, or nullptr.
@@ -170,8 +173,13 @@ class GgufFile final : public WeightFile {
  private:
   friend class GgufParser;
 
-  MappedFile map_;  // empty when parsed from memory
-  std::span<const std::byte> bytes_;
+  static Result<GgufFile> open_part(const std::filesystem::path& path);
+  void append(GgufFile&& part);  // its tensors; index_weights() must follow
+  Result<void> index_weights(std::string_view file_name);
+
+  std::vector<MappedFile> maps_;      // of each part; empty when parsed from memory
+  std::span<const std::byte> bytes_;  // of the part with the metadata
+  uint64_t file_bytes_ = 0;
   uint32_t version_ = 0;
   uint64_t alignment_ = 32;
   uint64_t data_offset_ = 0;

@@ -88,6 +88,19 @@ std::string describe_foreign(std::span<const std::byte> bytes) {
   return fmt::format("not a GGUF file: it starts with 0x{}, expected \"GGUF\"", hex);
 }
 
+/// Fills `order` with 0 .. count - 1 sorted by name(i); gives an index whose name is not unique.
+/// (A file that fits in memory has fewer than 2^32 names: each takes 13 bytes and more.)
+template <class Name>
+std::optional<uint32_t> sort_by_name(std::vector<uint32_t>& order, size_t count, const Name& name) {
+  order.resize(count);
+  for (size_t i = 0; i < count; ++i) order[i] = static_cast<uint32_t>(i);
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return name(a) < name(b); });
+  const auto twice = std::adjacent_find(order.begin(), order.end(),
+                                        [&](uint32_t a, uint32_t b) { return name(a) == name(b); });
+  if (twice == order.end()) return std::nullopt;
+  return *twice;
+}
+
 }  // namespace
 
 /// Walks the file once, front to back. `at_` never passes the end of `file_.bytes_`.
@@ -95,6 +108,7 @@ class GgufParser {
  public:
   GgufParser(std::span<const std::byte> bytes, std::string_view name) : name_(name) {
     file_.bytes_ = bytes;
+    file_.file_bytes_ = bytes.size();
   }
 
   Result<GgufFile> parse() {
@@ -108,7 +122,7 @@ class GgufParser {
     file_.weights_.reserve(num_tensors_);
     offsets_.reserve(num_tensors_);
     for (uint64_t i = 0; i < num_tensors_; ++i) MK_TRY(read_tensor(i));
-    MK_TRY(index_weights());
+    MK_TRY(file_.index_weights(name_));
     const uint64_t mask = file_.alignment_ - 1;
     file_.data_offset_ = (at_ + mask) & ~mask;
     for (size_t i = 0; i < file_.weights_.size(); ++i) MK_TRY(place_tensor(i));
@@ -260,34 +274,10 @@ class GgufParser {
   }
 
   Result<void> index_metadata() {
-    auto& order = file_.metadata_by_key_;
     const auto key = [this](uint32_t i) { return file_.metadata_[i].key; };
-    MK_ASSIGN(const auto duplicate, sort_by_name(order, file_.metadata_.size(), key));
+    const auto duplicate = sort_by_name(file_.metadata_by_key_, file_.metadata_.size(), key);
     if (!duplicate) return {};
     return corrupt("metadata key '{}' stands twice", printable(key(*duplicate)));
-  }
-
-  Result<void> index_weights() {
-    const auto name = [this](uint32_t i) { return std::string_view(file_.weights_[i].name); };
-    MK_ASSIGN(const auto duplicate,
-              sort_by_name(file_.weights_by_name_, file_.weights_.size(), name));
-    if (!duplicate) return {};
-    return corrupt("tensor '{}' stands twice", printable(name(*duplicate)));
-  }
-
-  /// Fills `order` with 0 .. count - 1 sorted by name(i); gives an index whose name is not unique.
-  template <class Name>
-  Result<std::optional<uint32_t>> sort_by_name(std::vector<uint32_t>& order, size_t count,
-                                               const Name& name) const {
-    if (count > std::numeric_limits<uint32_t>::max()) return corrupt("{} items", count);
-    order.resize(count);
-    for (size_t i = 0; i < count; ++i) order[i] = static_cast<uint32_t>(i);
-    std::sort(order.begin(), order.end(),
-              [&](uint32_t a, uint32_t b) { return name(a) < name(b); });
-    const auto twice = std::adjacent_find(
-        order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return name(a) == name(b); });
-    if (twice == order.end()) return std::nullopt;
-    return *twice;
   }
 
   Result<void> read_alignment() {
@@ -398,11 +388,19 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string_v
   return GgufParser(bytes, name).parse();
 }
 
-Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
+Result<GgufFile> GgufFile::open_part(const std::filesystem::path& path) {
   MK_ASSIGN(MappedFile map, MappedFile::open(path));
   MK_ASSIGN(GgufFile file, parse(map.bytes(), path.filename().string()));
-  file.map_ = std::move(map);
+  file.maps_.push_back(std::move(map));
   return file;
+}
+
+Result<void> GgufFile::index_weights(std::string_view file_name) {
+  const auto name = [this](uint32_t i) { return std::string_view(weights_[i].name); };
+  const auto duplicate = sort_by_name(weights_by_name_, weights_.size(), name);
+  if (!duplicate) return {};
+  return fail(ErrorCode::kCorrupt, "{}: tensor '{}' stands twice", file_name,
+              printable(name(*duplicate)));
 }
 
 }  // namespace minke

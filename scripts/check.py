@@ -191,7 +191,9 @@ def golden(options):
     """Computes the golden files of tests/golden afresh and compares."""
     passed = failed = 0
     for command in (["tests/golden/logits_smollm2.py", "--check", "--model", model_path() or ""],
-                    ["tests/golden/llama_train.py", "--check"]):
+                    ["tests/golden/llama_train.py", "--check"],
+                    ["tests/golden/formats/decode.py", "--check"],
+                    ["tests/golden/formats/encode.py", "--check", "--model", model_path() or ""]):
         try:
             run([peer_python(), *command])
             passed += 1

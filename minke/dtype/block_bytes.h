@@ -43,18 +43,38 @@ inline void join_nibbles(const uint8_t* numbers, int n, std::byte* bytes) {
 /// 256 numbers of two bits in 64 bytes: byte 32 h + i holds number 128 h + 32 p + i in bits 2p and
 /// 2p + 1, p = 0..3.
 inline void split_pairs(const std::byte* bytes, uint8_t* numbers) {
-  for (int j = 0; j < 256; ++j) {
-    numbers[j] = byte_at(bytes, j / 128 * 32 + j % 32) >> (j / 32 % 4 * 2) & 3;
+  for (int h = 0; h < 2; ++h, bytes += 32) {
+    for (int p = 0; p < 4; ++p, numbers += 32) {
+      for (int i = 0; i < 32; ++i) numbers[i] = byte_at(bytes, i) >> (2 * p) & 3;
+    }
   }
 }
 
 /// The inverse; takes the low two bits of each number.
 inline void join_pairs(const uint8_t* numbers, std::byte* bytes) {
-  uint8_t packed[64] = {};
-  for (int j = 0; j < 256; ++j) {
-    packed[j / 128 * 32 + j % 32] |= (numbers[j] & 3) << (j / 32 % 4 * 2);
+  std::memset(bytes, 0, 64);
+  for (int h = 0; h < 2; ++h, bytes += 32) {
+    for (int p = 0; p < 4; ++p, numbers += 32) {
+      for (int i = 0; i < 32; ++i) bytes[i] |= static_cast<std::byte>((numbers[i] & 3) << (2 * p));
+    }
   }
-  std::memcpy(bytes, packed, 64);
+}
+
+/// Sets bit `bit` of 256 numbers from 32 bytes: bit p of byte i is for number 32 p + i.
+inline void split_bit_plane(const std::byte* bytes, int bit, uint8_t* numbers) {
+  for (int p = 0; p < 8; ++p, numbers += 32) {
+    for (int i = 0; i < 32; ++i) {
+      numbers[i] = static_cast<uint8_t>(numbers[i] | (byte_at(bytes, i) >> p & 1) << bit);
+    }
+  }
+}
+
+/// The inverse; takes the numbers' bit `bit`.
+inline void join_bit_plane(const uint8_t* numbers, int bit, std::byte* bytes) {
+  std::memset(bytes, 0, 32);
+  for (int p = 0; p < 8; ++p, numbers += 32) {
+    for (int i = 0; i < 32; ++i) bytes[i] |= static_cast<std::byte>((numbers[i] >> bit & 1) << p);
+  }
 }
 
 }  // namespace minke

@@ -19,15 +19,11 @@ void split_q3_k(const std::byte* block, BlockFields& fields) {
     fields.scale[g] |= (byte_at(block, 104 + g % 4) >> (g / 4 * 2) & 3) << 4;
   }
   split_pairs(block + 32, fields.q);
-  for (int j = 0; j < 256; ++j) {
-    fields.q[j] |= (byte_at(block, j % 32) >> (j / 32) & 1) << 2;
-  }
+  split_bit_plane(block, 2, fields.q);
 }
 
 void join_q3_k(const BlockFields& fields, std::byte* block) {
-  uint8_t high[32] = {};
-  for (int j = 0; j < 256; ++j) high[j % 32] |= (fields.q[j] >> 2) << (j / 32);
-  std::memcpy(block, high, 32);
+  join_bit_plane(fields.q, 2, block);
   join_pairs(fields.q, block + 32);
   join_nibbles(fields.scale, 8, block + 96);
   uint8_t high_scales[4] = {};

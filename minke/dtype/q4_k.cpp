@@ -62,16 +62,12 @@ void join_q4_k(const BlockFields& fields, std::byte* block) {
 void split_q5_k(const std::byte* block, BlockFields& fields) {
   split_header(block, fields);
   split_low_bits(block + 48, fields.q);
-  for (int j = 0; j < 256; ++j) {
-    fields.q[j] |= (byte_at(block, 16 + j % 32) >> (j / 32) & 1) << 4;
-  }
+  split_bit_plane(block + 16, 4, fields.q);
 }
 
 void join_q5_k(const BlockFields& fields, std::byte* block) {
   join_header(fields, block);
-  uint8_t high[32] = {};
-  for (int j = 0; j < 256; ++j) high[j % 32] |= (fields.q[j] >> 4) << (j / 32);
-  std::memcpy(block + 16, high, 32);
+  join_bit_plane(fields.q, 4, block + 16);
   join_low_bits(fields.q, block + 48);
 }
 

@@ -100,7 +100,7 @@ TEST_P(MatmulTest, ARowsBitsDoNotDependOnTheBatchOrTheThreads) {
   Random random(12);
   const Device one(1, false, GetParam());
   for (const DType dtype : kWeightFormats) {
-    const int64_t n = 23, rows = 200, cols = width(dtype, 4);
+    const int64_t n = 23, rows = 200, cols = width(dtype, 2);
     const RandomWeight w = random_weight(one, random, dtype, rows, cols);
     const Tensor x = random_matrix(random, DType::kF32, n, cols);
     const Tensor alone = Tensor::zeros(DType::kF32, {n, rows});
@@ -180,7 +180,7 @@ TEST_P(MatmulTest, IntegerProductsOfARowDoNotDependOnTheBatchOrTheThreads) {
   Random random(13);
   const Device one(1, false, GetParam());
   for (const DType dtype : kBlockDTypes) {
-    const int64_t n = 23, rows = 210, cols = width(dtype, 4);
+    const int64_t n = 23, rows = 210, cols = width(dtype, 2);
     const RandomWeight w = random_weight(one, random, dtype, rows, cols);
     const Tensor x = random_matrix(random, DType::kF32, n, cols);
     const Tensor alone = Tensor::zeros(DType::kF32, {n, rows});
@@ -235,7 +235,7 @@ TEST_P(MatmulTest, QuantizesTo15BitsAsTheReferenceDoes) {
 TEST_P(MatmulTest, FifteenBitProductsAreExactAndTheSameInEveryBatch) {
   const Device device(3, false, GetParam());
   for (const DType dtype : kBlockDTypes) {
-    const int64_t n = 21, rows = 100, cols = width(dtype, 4);
+    const int64_t n = 21, rows = 100, cols = width(dtype, 2);
     const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
     const Tensor x = random_matrix(random_, DType::kF32, n, cols);
     Quantized15 all(n, cols);

@@ -125,28 +125,33 @@ static void expand_floats(const std::byte* unit, int64_t cols, float* out) {
   }
 }
 
-// A panel for integer products: one byte a weight [cols / 4][16 rows][4], and of every group the
-// scales and minima of 16 rows as f32.
+// A panel for integer products, group after group of inputs (kGroups of them in 32): one byte a
+// weight [steps of four inputs][16 rows][4], then 16 x f32 s and, with a minimum, 16 x f32 t.
+template <int kGroups, bool kHasMin>
+struct ExpandedGroup {
+  static constexpr int kSteps = kBlockCols / 4 / kGroups;
+  static constexpr int kScaleAt = kSteps * kLineBytes;
+  static constexpr int kMinAt = kScaleAt + kLineBytes;
+  static constexpr int kBytes = kMinAt + (kHasMin ? kLineBytes : 0);
+};
+
 template <class Format>
-static void expand_bytes(const std::byte* unit, int64_t cols, std::byte* bytes, float* scales,
-                         float* mins) {
+static void expand_bytes(const std::byte* unit, int64_t cols, std::byte* out) {
+  using Group = ExpandedGroup<Format::kGroups, Format::kHasMin>;
   constexpr PanelLayout kLayout = Format::kLayout;
   for (int64_t k = 0; k < cols; k += kLayout.unit_cols, unit += kLayout.unit_bytes) {
-    for (int j = 0; j < Format::kGroupsInUnit; ++j) {
-      for (int h = 0; h < kHalves; ++h, scales += Simd::kLanes) {
-        Simd::store(scales, load_scale<Format>(unit, j, h));
-        if constexpr (Format::kHasMin) {
-          Simd::store(mins, load_min<Format>(unit, j, h));
-          mins += Simd::kLanes;
-        }
-      }
-    }
-    const std::byte* lines = unit + kLayout.quants_at;
-    for (int b = 0; b < Format::kBlocks; ++b, lines += kLayout.block_bytes) {
+    for (int j = 0; j < Format::kGroupsInUnit; ++j, out += Group::kBytes) {
+      const std::byte* lines = unit + kLayout.quants_at + j / Format::kGroups * kLayout.block_bytes;
+      const int first_step = j % Format::kGroups * Group::kSteps;
+      for (int h = 0; h < kHalves; ++h) {
+        std::byte* to = out + h * Simd::kLanes * 4;
 #pragma GCC unroll 8
-      for (int step = 0; step < kSteps; ++step, bytes += kLineBytes) {
-        for (int h = 0; h < kHalves; ++h) {
-          Simd::store_int(bytes + h * Simd::kLanes * 4, load_step<Format>(lines, step, h));
+        for (int i = 0; i < Group::kSteps; ++i) {
+          Simd::store_int(to + i * kLineBytes, load_step<Format>(lines, first_step + i, h));
+        }
+        Simd::store(reinterpret_cast<float*>(to + Group::kScaleAt), load_scale<Format>(unit, j, h));
+        if constexpr (Format::kHasMin) {
+          Simd::store(reinterpret_cast<float*>(to + Group::kMinAt), load_min<Format>(unit, j, h));
         }
       }
     }

@@ -18,10 +18,8 @@ static inline void store_panel(const Simd::F* f, float* out, int64_t count) {
 
 // Where a tile finds its weights and puts its results.
 struct TilePanels {
-  const std::byte* expanded[Simd::kTilePanels];  // bytes, or f32
-  const float* scales[Simd::kTilePanels];        // with bytes: [group][16]
-  const float* mins[Simd::kTilePanels];          // with bytes, where the format has minima
-  int bias;                                      // with bytes: what they have too much
+  const std::byte* expanded[Simd::kTilePanels];  // ExpandedGroups, or f32
+  int bias;                                      // what the bytes of ExpandedGroups have too much
   int64_t first_col;                             // of y
   int64_t cols_left;                             // columns of y from first_col on
 };

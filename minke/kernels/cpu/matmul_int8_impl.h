@@ -8,6 +8,7 @@
 // What tiles need to know of a format once its panel is expanded.
 template <int kGroups_, bool kHasMin_, bool kSigned_>
 struct TileKind {
+  using Group = ExpandedGroup<kGroups_, kHasMin_>;
   static constexpr int kGroups = kGroups_;  // in 32 inputs
   static constexpr bool kHasMin = kHasMin_;
   static constexpr bool kSigned = kSigned_;
@@ -38,11 +39,12 @@ static inline float group_scale_sum(const Int8View& x, int64_t at, int g) {
   return x.scale[at] * static_cast<float>(x.group_sum[2 * at + g]);
 }
 
-// The panel's products with four times kCount inputs `a`, in two chains that do not wait for each
-// other.
+// `start` + the panel's products with four times kCount inputs `a`, in two chains that do not wait
+// for each other.
 template <class Format, int kCount>
-static inline Simd::I row_dot(const std::byte* lines, int first_step, int half, const int8_t* a) {
-  Simd::I even = Simd::zero_int(), odd = Simd::zero_int();
+static inline Simd::I row_dot(Simd::I start, const std::byte* lines, int first_step, int half,
+                              const int8_t* a) {
+  Simd::I even = start, odd = Simd::zero_int();
 #pragma GCC unroll 4
   for (int i = 0; i < kCount; i += 2) {
     const int step = first_step + i;
@@ -61,13 +63,18 @@ static inline Simd::F row_block(Simd::F f, const Int8View& x, int64_t at, const 
   const std::byte* lines = unit + Format::kLayout.quants_at + b * Format::kLayout.block_bytes;
 #pragma GCC unroll 2
   for (int g = 0; g < Format::kGroups; ++g) {
-    Simd::I sum = row_dot<Format, kCount>(lines, g * kCount, half, x.q + at * kBlockCols);
-    if constexpr (kWide) {
-      sum = Simd::add_int(Simd::times128(sum), row_dot<Format, kCount>(lines, g * kCount, half,
-                                                                       x.q_low + at * kBlockCols));
-    }
+    Simd::I sum = Simd::zero_int();
     if constexpr (Format::kBias != 0) {
-      sum = Simd::add_int(sum, Simd::set1_int(-Format::kBias * group_sum<Format>(x, at, g)));
+      sum = Simd::set1_int(-Format::kBias * group_sum<Format>(x, at, g));
+    }
+    if constexpr (kWide) {
+      const Simd::I high =
+          row_dot<Format, kCount>(Simd::zero_int(), lines, g * kCount, half, x.q + at * kBlockCols);
+      const Simd::I low =
+          row_dot<Format, kCount>(sum, lines, g * kCount, half, x.q_low + at * kBlockCols);
+      sum = Simd::add_int(Simd::times128(high), low);
+    } else {
+      sum = row_dot<Format, kCount>(sum, lines, g * kCount, half, x.q + at * kBlockCols);
     }
     const int j = b * Format::kGroups + g;
     const Simd::F s = load_scale<Format>(unit, j, half);
@@ -95,13 +102,13 @@ static void int8_row(const Int8View& x, const std::byte* unit, float* out, int64
 
 // Adds the products of one group of kRows rows of activations (at a, `stride` apart) to `sum`.
 template <class Kind, int kRows, int kVecs>
-static inline void tile_dots(Simd::I (&sum)[kRows][kVecs], const std::byte* const* weights,
+static inline void tile_dots(Simd::I (&sum)[kRows][kVecs], const std::byte* const* groups,
                              const int8_t* a, int64_t stride) {
 #pragma GCC unroll 8
-  for (int step = 0; step < kSteps / Kind::kGroups; ++step) {
+  for (int step = 0; step < Kind::Group::kSteps; ++step) {
     Simd::I w[kVecs];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVecs; ++v) w[v] = Simd::load_int(weights[v] + step * kLineBytes);
+    for (int v = 0; v < kVecs; ++v) w[v] = Simd::load_int(groups[v] + step * kLineBytes);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const Simd::I four = Simd::broadcast4(a + r * stride + step * 4);
@@ -114,35 +121,31 @@ static inline void tile_dots(Simd::I (&sum)[kRows][kVecs], const std::byte* cons
 // The whole numbers that rows from `row` on have in group g of block b, less the bytes' bias.
 template <class Kind, bool kWide, int kRows, int kVecs>
 static inline void tile_sums(Simd::I (&sum)[kRows][kVecs], const Int8View& x, int64_t row,
-                             int64_t b, int g, const TilePanels& panels) {
-  constexpr int kGroupCols = kBlockCols / Kind::kGroups;
-  const int64_t k = b * kBlockCols + g * kGroupCols;
-  const std::byte* weights[kVecs];
-  for (int v = 0; v < kVecs; ++v) {
-    weights[v] = panels.expanded[v / kHalves] + k * kPanelRows + v % kHalves * Simd::kLanes * 4;
-  }
-  Simd::I start[kRows];
+                             int64_t b, int g, const std::byte* const* groups, int bias) {
+  const int64_t first = row * x.cols + b * kBlockCols + g * Kind::Group::kSteps * 4;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    start[r] = Simd::zero_int();
-    if constexpr (!Kind::kHasMin && !Kind::kSigned) {
-      const int64_t at = (row + r) * x.num_blocks() + b;
-      start[r] = Simd::set1_int(-panels.bias * group_sum<Kind>(x, at, g));
-    }
 #pragma GCC unroll 4
-    for (int v = 0; v < kVecs; ++v) sum[r][v] = kWide ? Simd::zero_int() : start[r];
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = Simd::zero_int();
   }
-  tile_dots<Kind, kRows, kVecs>(sum, weights, x.q + row * x.cols + k, x.cols);
   if constexpr (kWide) {
+    tile_dots<Kind, kRows, kVecs>(sum, groups, x.q + first, x.cols);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVecs; ++v) {
-        sum[r][v] = Simd::add_int(Simd::times128(sum[r][v]), start[r]);
-      }
+      for (int v = 0; v < kVecs; ++v) sum[r][v] = Simd::times128(sum[r][v]);
     }
-    tile_dots<Kind, kRows, kVecs>(sum, weights, x.q_low + row * x.cols + k, x.cols);
   }
+  if constexpr (!Kind::kHasMin && !Kind::kSigned) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t at = (row + r) * x.num_blocks() + b;
+      const Simd::I start = Simd::set1_int(-bias * group_sum<Kind>(x, at, g));
+#pragma GCC unroll 4
+      for (int v = 0; v < kVecs; ++v) sum[r][v] = kWide ? Simd::add_int(sum[r][v], start) : start;
+    }
+  }
+  tile_dots<Kind, kRows, kVecs>(sum, groups, (kWide ? x.q_low : x.q) + first, x.cols);
 }
 
 template <class Kind, bool kWide, int kRows, int kPanels>
@@ -152,24 +155,29 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
   for (auto& of_row : f) {
     for (Simd::F& value : of_row) value = Simd::zero();
   }
+  const std::byte* groups[kVecs];  // the current group's lines, for each vector
+  for (int v = 0; v < kVecs; ++v) {
+    groups[v] = panels.expanded[v / kHalves] + v % kHalves * Simd::kLanes * 4;
+  }
   for (int64_t b = 0; b < x.num_blocks(); ++b) {
     for (int g = 0; g < Kind::kGroups; ++g) {
       Simd::I sum[kRows][kVecs];
-      tile_sums<Kind, kWide, kRows, kVecs>(sum, x, row, b, g, panels);
+      tile_sums<Kind, kWide, kRows, kVecs>(sum, x, row, b, g, groups, panels.bias);
 #pragma GCC unroll 4
       for (int v = 0; v < kVecs; ++v) {
-        const int64_t lanes = (b * Kind::kGroups + g) * kPanelRows + v % kHalves * Simd::kLanes;
-        const Simd::F s = Simd::load(panels.scales[v / kHalves] + lanes);
+        const auto* s = reinterpret_cast<const float*>(groups[v] + Kind::Group::kScaleAt);
+        const auto* t = reinterpret_cast<const float*>(groups[v] + Kind::Group::kMinAt);
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
           const int64_t at = (row + r) * x.num_blocks() + b;
-          f[r][v] =
-              Simd::fma(Simd::to_float(sum[r][v]), Simd::mul(s, Simd::set1(x.scale[at])), f[r][v]);
+          f[r][v] = Simd::fma(Simd::to_float(sum[r][v]),
+                              Simd::mul(Simd::load(s), Simd::set1(x.scale[at])), f[r][v]);
           if constexpr (Kind::kHasMin) {
-            const Simd::F t = Simd::load(panels.mins[v / kHalves] + lanes);
-            f[r][v] = Simd::fma(t, Simd::set1(group_scale_sum<Kind>(x, at, g)), f[r][v]);
+            const Simd::F scale_sum = Simd::set1(group_scale_sum<Kind>(x, at, g));
+            f[r][v] = Simd::fma(Simd::load(t), scale_sum, f[r][v]);
           }
         }
+        groups[v] += Kind::Group::kBytes;
       }
     }
   }
@@ -199,8 +207,7 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
     }
     return;
   }
-  // Bytes, scales and minima of a panel take at most 24 bytes an input; the scratch has 64.
-  const int64_t scales = x.num_blocks() * Format::kGroups * kPanelRows;
+  // Expanded, an input takes 24 bytes at most of the 64 that the scratch has for it.
   for (int64_t p = panel_begin; p < panel_end; p += Simd::kTilePanels) {
     TilePanels panels{};
     panels.bias = Format::kBias;
@@ -208,12 +215,9 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
     panels.cols_left = w.rows - panels.first_col;
     const bool full = p + Simd::kTilePanels <= panel_end;
     for (int i = 0; i < (full ? Simd::kTilePanels : 1); ++i) {
-      std::byte* bytes = scratch + i * x.cols * kPanelRows * 4;
-      auto* floats = reinterpret_cast<float*>(bytes + x.cols * kPanelRows);
-      panels.expanded[i] = bytes;
-      panels.scales[i] = floats;
-      panels.mins[i] = floats + scales;
-      expand_bytes<Format>(w.data + (p + i) * panel_bytes, x.cols, bytes, floats, floats + scales);
+      std::byte* expanded = scratch + i * x.cols * kPanelRows * 4;
+      panels.expanded[i] = expanded;
+      expand_bytes<Format>(w.data + (p + i) * panel_bytes, x.cols, expanded);
     }
     if (full) {
       int8_tiles<Kind, kWide, Simd::kInt8Rows, Simd::kTilePanels>(x, 0, panels, y);

@@ -42,6 +42,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto elements = weight.shape.num_elements();
     require(weight.bytes.size() == static_cast<size_t>(dtype_bytes(weight.dtype, elements)));
     sum += static_cast<unsigned>(weight.bytes.front()) + static_cast<unsigned>(weight.bytes.back());
+    // Any bytes are a block: the last one decodes to some numbers.
+    const minke::DTypeInfo& info = minke::dtype_info(weight.dtype);
+    if (info.decode == nullptr) continue;
+    float values[256];
+    info.decode(weight.bytes.data() + weight.bytes.size() - info.block_bytes, 1, values);
+    sum += values[info.block_size - 1] > 0.0f ? 1 : 0;
   }
   return sum == ~0u ? 1 : 0;
 }

@@ -1,125 +1,77 @@
 #include "minke/text/pretokenizer.h"
 
-#include <utf8proc.h>
-
-#include <cstdint>
-
-#include "minke/base/utf8.h"
-
 namespace minke {
 namespace {
 
-enum class CharClass : uint8_t { kLetter, kNumber, kSpace, kOther };  // \p{L} \p{N} \s and the rest
+using Steps = std::array<SplitStep, Pretokenizer::kStepsMax>;
 
-struct Char {
-  CharClass kind = CharClass::kOther;
-  size_t bytes = 1;
-};
+constexpr Steps kGpt2 = {split_gpt2};
+constexpr Steps kDigitsGpt2 = {split_each_number, split_gpt2};
+constexpr Steps kLlama3 = {split_llama3};
+constexpr Steps kQwen2 = {split_qwen2};
+constexpr Steps kDeepSeekV3 = {split_numbers_by_three, split_deepseek_v3_cjk, split_deepseek_v3};
 
-constexpr CharClass ascii_class(unsigned char c) {
-  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return CharClass::kLetter;
-  if (c >= '0' && c <= '9') return CharClass::kNumber;
-  if (c == ' ' || (c >= '\t' && c <= '\r')) return CharClass::kSpace;
-  return CharClass::kOther;
-}
-
-constexpr auto kAsciiClass = [] {
-  std::array<CharClass, 128> table{};
-  for (size_t c = 0; c < table.size(); ++c) table[c] = ascii_class(static_cast<unsigned char>(c));
-  return table;
-}();
-
-CharClass class_of(uint32_t code_point) {
-  switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-      return CharClass::kLetter;
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO:
-      return CharClass::kNumber;
-    case UTF8PROC_CATEGORY_ZS:
-    case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-      return CharClass::kSpace;
-    default:  // NEL is the one white space beyond ASCII that is no separator.
-      return code_point == 0x85 ? CharClass::kSpace : CharClass::kOther;
-  }
-}
-
-/// The character at `at`, which must be before the end.
-Char char_at(std::string_view text, size_t at) {
-  const auto first = static_cast<unsigned char>(text[at]);
-  if (first < 0x80) return {kAsciiClass[first], 1};
-  const Utf8Char decoded = utf8_next(text.substr(at));
-  const CharClass kind = decoded.valid ? class_of(decoded.code_point) : CharClass::kOther;
-  return {kind, static_cast<size_t>(decoded.bytes)};
-}
-
-/// The end of the run of characters of that kind that begins at `at` (may be empty).
-size_t run_end(std::string_view text, size_t at, CharClass kind) {
-  while (at < text.size()) {
-    const Char c = char_at(text, at);
-    if (c.kind != kind) break;
-    at += c.bytes;
-  }
-  return at;
-}
-
-/// \p{N}, isolated: each number alone, the text between numbers in one piece.
-size_t split_each_number(std::string_view text, size_t begin) {
-  Char c = char_at(text, begin);
-  if (c.kind == CharClass::kNumber) return begin + c.bytes;
-  size_t at = begin;
-  while (at < text.size()) {
-    c = char_at(text, at);
-    if (c.kind == CharClass::kNumber) break;
-    at += c.bytes;
-  }
-  return at;
-}
-
-/// The length of 's 't 're 've 'm 'll 'd at the start of `text`, else 0.
-size_t contraction_bytes(std::string_view text) {
-  if (text.size() < 2 || text[0] != '\'') return 0;
-  for (const char c : {'s', 't', 'm', 'd'}) {
-    if (text[1] == c) return 2;
-  }
-  for (const std::string_view two : {"re", "ve", "ll"}) {
-    if (text.substr(1, 2) == two) return 3;
-  }
-  return 0;
-}
-
-/// `\s+(?!\S)|\s+`: a run of white space leaves its last character to what follows, unless that is
-/// the end or the run has but one.
-size_t white_space_end(std::string_view text, size_t begin) {
-  size_t at = begin;
-  size_t last = begin;
-  while (at < text.size()) {
-    const Char c = char_at(text, at);
-    if (c.kind != CharClass::kSpace) break;
-    last = at;
-    at += c.bytes;
-  }
-  return at < text.size() && last > begin ? last : at;
-}
-
-/// GPT-2: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-size_t split_gpt2(std::string_view text, size_t begin) {
-  if (const size_t bytes = contraction_bytes(text.substr(begin)); bytes > 0) return begin + bytes;
-  const size_t word = text[begin] == ' ' && begin + 1 < text.size() ? begin + 1 : begin;
-  const Char first = char_at(text, word);
-  if (first.kind == CharClass::kSpace) return white_space_end(text, begin);
-  return run_end(text, word + first.bytes, first.kind);
-}
-
+/// The names are llama.cpp's, whose converter writes them; the first row of equal ones is the name
+/// that a tokenizer.json with these steps gets.
 constexpr Pretokenizer kPretokenizers[] = {
-    {"gpt-2", {split_gpt2}},
-    {"smollm", {split_each_number, split_gpt2}},
+    {.name = "gpt-2", .steps = kGpt2},
+    {.name = "smollm", .steps = kDigitsGpt2},
+    {.name = "llama-bpe", .steps = kLlama3, .ignore_merges = true, .add_bos = true},
+    {.name = "qwen2", .steps = kQwen2},
+    {.name = "qwen35", .steps = {split_qwen35}},
+    {.name = "deepseek-llm",
+     .steps = {split_each_newline, split_cased_letters, split_deepseek_punctuation,
+               split_trailing_space, split_deepseek_cjk, split_numbers}},
+    {.name = "deepseek-coder",
+     .steps = {split_each_newline, split_spaced_letters, split_spaced_punctuation,
+               split_deepseek_cjk, split_each_number}},
+    {.name = "deepseek-v3", .steps = kDeepSeekV3},
+    {.name = "falcon", .steps = {split_punctuation, split_gpt2, split_three_digits}},
+    {.name = "default",
+     .steps = {split_punctuation_but_backtick, split_gpt2, split_numbers, split_three_digits}},
+    // Other names of the same.
+    {.name = "a.x-4.0", .steps = kGpt2},
+    {.name = "exaone4", .steps = kGpt2},
+    {.name = "gigachat", .steps = kGpt2},
+    {.name = "granite-docling", .steps = kGpt2},
+    {.name = "jais", .steps = kGpt2},
+    {.name = "mellum", .steps = kGpt2},
+    {.name = "mpt", .steps = kGpt2},
+    {.name = "olmo", .steps = kGpt2},
+    {.name = "phi-2", .steps = kGpt2},
+    {.name = "trillion", .steps = kGpt2},
+    {.name = "codeshell", .steps = kDigitsGpt2},
+    {.name = "command-r", .steps = kDigitsGpt2},
+    {.name = "exaone", .steps = kDigitsGpt2},
+    {.name = "mellum2", .steps = kDigitsGpt2},
+    {.name = "minerva-7b", .steps = kDigitsGpt2},
+    {.name = "refact", .steps = kDigitsGpt2},
+    {.name = "starcoder", .steps = kDigitsGpt2},
+    {.name = "chatglm-bpe", .steps = kLlama3},
+    {.name = "dbrx", .steps = kLlama3},
+    {.name = "falcon-h1", .steps = kLlama3, .ignore_merges = true, .add_bos = true},
+    {.name = "falcon3", .steps = kLlama3, .ignore_merges = true, .add_bos = true},
+    {.name = "glm4", .steps = kLlama3, .ignore_merges = true},
+    {.name = "glm5", .steps = kLlama3, .ignore_merges = true},
+    {.name = "lfm2", .steps = kLlama3, .ignore_merges = true, .add_bos = true},
+    {.name = "llama-v3", .steps = kLlama3, .ignore_merges = true, .add_bos = true},
+    {.name = "llama3", .steps = kLlama3, .ignore_merges = true, .add_bos = true},
+    {.name = "midm-2.0", .steps = kLlama3, .ignore_merges = true, .add_bos = true},
+    {.name = "pixtral", .steps = kLlama3, .ignore_merges = true, .add_bos = true},
+    {.name = "smaug-bpe", .steps = kLlama3},
+    {.name = "bailingmoe", .steps = kQwen2},
+    {.name = "bailingmoe2", .steps = kQwen2},
+    {.name = "deepseek-r1-qwen", .steps = kQwen2},
+    {.name = "grok-2", .steps = kQwen2},
+    {.name = "hunyuan", .steps = kQwen2},
+    {.name = "kormo", .steps = kQwen2},
+    {.name = "llada-moe", .steps = kQwen2},
+    {.name = "megrez", .steps = kQwen2},
+    {.name = "solar-open", .steps = kQwen2},
+    {.name = "stablelm2", .steps = kQwen2},
+    {.name = "hunyuan-dense", .steps = kDeepSeekV3},
+    {.name = "hy_v4", .steps = kDeepSeekV3},
+    {.name = "joyai-llm", .steps = kDeepSeekV3},
 };
 
 void split(const Pretokenizer& pretokenizer, size_t step, std::string_view text,
@@ -137,6 +89,13 @@ void split(const Pretokenizer& pretokenizer, size_t step, std::string_view text,
 const Pretokenizer* find_pretokenizer(std::string_view name) {
   for (const Pretokenizer& row : kPretokenizers) {
     if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+const Pretokenizer* find_pretokenizer(const Steps& steps) {
+  for (const Pretokenizer& row : kPretokenizers) {
+    if (row.steps == steps) return &row;
   }
   return nullptr;
 }

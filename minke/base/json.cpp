@@ -40,7 +40,7 @@ void drop_duplicates(Json::Object& members) {
 // Builds Json values from nlohmann's SAX events, with a bound on the depth.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit Builder(int depth_max) : depth_max_(depth_max) {}
+  explicit Builder(const JsonLimits& limits) : limits_(limits) {}
 
   bool null() override { return add(Json()); }
   bool boolean(bool value) override { return add(Json(value)); }
@@ -72,6 +72,11 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   bool add(Json value) {
+    if (++num_values_ > limits_.values_max) {
+      error = Error{ErrorCode::kUsage,
+                    fmt::format("JSON has more than the limit of {} values", limits_.values_max)};
+      return false;
+    }
     if (open_.empty()) {
       root = std::move(value);
     } else if (open_.back().is_array()) {
@@ -83,9 +88,10 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool open(Json container) {
-    if (static_cast<int>(open_.size()) >= depth_max_) {
-      error = Error{ErrorCode::kUsage,
-                    fmt::format("JSON is nested deeper than the limit of {} levels", depth_max_)};
+    if (static_cast<int>(open_.size()) >= limits_.depth_max) {
+      error = Error{
+          ErrorCode::kUsage,
+          fmt::format("JSON is nested deeper than the limit of {} levels", limits_.depth_max)};
       return false;
     }
     open_.push_back(std::move(container));
@@ -98,7 +104,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return add(std::move(done));
   }
 
-  int depth_max_;
+  const JsonLimits& limits_;
+  size_t num_values_ = 0;
   std::vector<Json> open_;
   std::vector<std::string> keys_;
 };
@@ -232,7 +239,7 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
     return fail(ErrorCode::kUsage, "JSON of {} bytes is over the limit of {} bytes", text.size(),
                 limits.bytes_max);
   }
-  Builder builder(limits.depth_max);
+  Builder builder(limits);
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
     if (builder.error.message.empty()) builder.error.message = "invalid JSON";
     builder.error.code = ErrorCode::kUsage;

@@ -78,6 +78,7 @@ class Json {
 struct JsonLimits {
   size_t bytes_max = size_t{64} << 20;
   int depth_max = 64;
+  size_t values_max = SIZE_MAX;  ///< of all kinds, at all depths; one takes 40 bytes at least
 };
 
 /// Parses one JSON document (RFC 8259; duplicate keys: the last one counts). The error is kUsage

@@ -1,9 +1,10 @@
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 
 #include "minke/cli/command.h"
-#include "minke/format/gguf.h"
 #include "minke/hub/model_store.h"
-#include "minke/text/tokenizer.h"
+#include "minke/text/tokenizer_file.h"
 
 namespace minke {
 namespace {
@@ -40,19 +41,30 @@ class TokenizeCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
     flags.positional("MODEL", name_, Flags::Need::kRequired,
-                     "a name from minke list, or a .gguf file");
+                     "a name from minke list, a .gguf file, a tokenizer.json or its folder");
     flags.add("decode,d", decode_, "read ids, print their text");
     flags.add("special", special_, "read written-out control tokens as such");
     flags.add("json", json_, "one JSON document");
+    flags.add("lines", lines_,
+              "many texts: read JSON strings, one a line; print an array for each");
+    flags.add("count", count_, "print how many tokens there are and the speed");
     flags.example("echo -n \"Hello world\" | minke tokenize smollm2-135m --json");
     flags.example("echo 19556 905 | minke tokenize smollm2-135m --decode");
   }
 
   Result<void> run(const Console& console) override {
-    MK_ASSIGN(const std::filesystem::path path, ModelStore::open_default().resolve(name_));
-    MK_ASSIGN(const GgufFile file, GgufFile::open(path));
-    MK_ASSIGN(const Tokenizer tokenizer, Tokenizer::from_gguf(file));
+    std::filesystem::path path = name_;
+    std::error_code error;
+    if (!std::filesystem::is_directory(path, error)) {
+      MK_ASSIGN(path, ModelStore::open_default().resolve(name_));
+    }
+    MK_ASSIGN(const Tokenizer tokenizer, open_tokenizer(path));
     MK_ASSIGN(const std::string input, read_stream(console.in));
+    if (int{decode_} + int{lines_} + int{count_} > 1) {
+      return fail(ErrorCode::kUsage, "--decode, --lines and --count exclude each other");
+    }
+    if (lines_) return encode_lines(console, tokenizer, input);
+    if (count_) return count(console, tokenizer, input);
     return decode_ ? decode(console, tokenizer, input) : encode(console, tokenizer, input);
   }
 
@@ -84,7 +96,45 @@ class TokenizeCommand final : public Command {
     return {};
   }
 
+  std::vector<int32_t> ids_of(const Tokenizer& tokenizer, std::string_view text) const {
+    return tokenizer.encode(text, EncodeOptions{.parse_special = special_});
+  }
+
+  Result<void> encode_lines(const Console& console, const Tokenizer& tokenizer,
+                            std::string_view input) const {
+    for (size_t number = 1; !input.empty(); ++number) {
+      const size_t end = std::min(input.find('\n'), input.size());
+      const auto text = parse_json(input.substr(0, end));
+      if (!text || !text->is_string()) {
+        return fail(ErrorCode::kUsage, "line {} of the input is no JSON string", number);
+      }
+      const auto ids = ids_of(tokenizer, text->as_string());
+      console.print("{}\n", Json(Json::Array(ids.begin(), ids.end())).dump());
+      input.remove_prefix(std::min(end + 1, input.size()));
+    }
+    return {};
+  }
+
+  Result<void> count(const Console& console, const Tokenizer& tokenizer,
+                     std::string_view input) const {
+    const auto begin = std::chrono::steady_clock::now();
+    const size_t num_tokens = ids_of(tokenizer, input).size();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (json_) {
+      console.print_json(Json::object({{"tokens", static_cast<uint64_t>(num_tokens)},
+                                       {"bytes", static_cast<uint64_t>(input.size())},
+                                       {"seconds", seconds}}));
+    } else {
+      console.print("{} tokens, {} bytes, {:.3f} s, {:.1f} MB/s\n", num_tokens, input.size(),
+                    seconds, static_cast<double>(input.size()) / 1e6 / std::max(seconds, 1e-9));
+    }
+    return {};
+  }
+
   std::string name_;
+  bool lines_ = false;
+  bool count_ = false;
   bool decode_ = false;
   bool special_ = false;
   bool json_ = false;

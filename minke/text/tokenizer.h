@@ -13,6 +13,16 @@
 namespace minke {
 
 class GgufFile;
+struct TokenizerData;
+
+/// The texts of the files that make a tokenizer of Hugging Face's; empty where there is none.
+struct TokenizerTexts {
+  std::string tokenizer_json;
+  std::string tokenizer_config;
+  std::string special_tokens_map;
+  std::string generation_config;
+  std::string chat_template;  ///< chat_template.jinja
+};
 
 /// How Tokenizer::encode treats a plain text.
 struct EncodeOptions {
@@ -21,22 +31,36 @@ struct EncodeOptions {
   bool parse_special = false;
 };
 
-/// Text <-> token ids: byte-level BPE as a model's file defines it. Decoding gives back exactly the
-/// bytes that were encoded, valid UTF-8 or not, except for bytes that the vocabulary has no token
-/// for, which are left out as llama.cpp and Hugging Face do (SmolLM2 lacks six control characters
-/// and 15 bytes that no assigned character needs). It owns its tables, so the file may be closed.
-/// All const functions may be called from several threads at once.
+/// Text <-> token ids: byte-level BPE, or BPE of characters with bytes for those that have no token
+/// (SentencePiece), as a model's file defines it. Decoding gives back exactly the bytes that were
+/// encoded, valid UTF-8 or not, except:
+/// - bytes that the vocabulary has no token for are left out, as llama.cpp and Hugging Face do
+///   (SmolLM2 lacks six control characters and 15 bytes that no assigned character needs);
+/// - SentencePiece writes a space as U+2581, so that this character comes back as a space;
+/// - tokenizer.json may ask for Unicode's normal form C, or for white space around a special token
+///   to be dropped.
+/// It owns its tables, so the file may be closed. All const functions may be called from several
+/// threads at once.
 class Tokenizer {
  public:
   /// Reads the tokenizer.* metadata. kCorrupt when they are missing or contradict each other;
-  /// kFailed when `tokenizer.ggml.model` or `.pre` names a kind that minke does not have.
+  /// kFailed when `tokenizer.ggml.model` or `.pre` names a kind that minke does not have. The
+  /// models are gpt2 (byte-level BPE), llama (SentencePiece by scores) and gemma4 (the same by
+  /// merges).
   static Result<Tokenizer> from_gguf(const GgufFile& file);
+  /// Reads a tokenizer.json of at most 40 MB and what lies beside it. kCorrupt when it is malformed
+  /// or contradicts itself; kFailed, naming the part, when it asks for something that minke does
+  /// not have. All added tokens are looked for in the text as it was written ("normalized" or not).
+  static Result<Tokenizer> from_json(const TokenizerTexts& texts);
 
+  /// From what a loader has filled.
+  explicit Tokenizer(std::unique_ptr<TokenizerData> data);
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
-  /// The ids of a text. No BOS or EOS is added. The cost is linear in the text but for a logarithm.
+  /// The ids of a text. No BOS or EOS is added; a space before the first word is, where the model
+  /// has been trained so, and decode() takes it away. The cost is linear but for a logarithm.
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options = {}) const;
   /// The ids of a rendered chat: control tokens are recognised only where every byte is trusted;
   /// between them the text is one piece, whoever wrote its parts.
@@ -66,15 +90,11 @@ class Tokenizer {
   const std::string& chat_template() const;
   /// Whether the model expects BOS before plain text.
   bool add_bos() const;
-  /// The name of the pre-tokenizer, e.g. "smollm".
+  /// The name of the pre-tokenizer, e.g. "smollm"; "none" where there is none.
   std::string_view pretokenizer_name() const;
 
  private:
-  friend class GgufTokenizerLoader;
-  friend class TokenizerEncoder;
-  struct Data;
-  explicit Tokenizer(std::unique_ptr<Data> data);
-  std::unique_ptr<Data> data_;
+  std::unique_ptr<TokenizerData> data_;
 };
 
 }  // namespace minke

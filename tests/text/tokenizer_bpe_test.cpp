@@ -61,8 +61,8 @@ TEST(TokenizerBpe, ShortAndLongPiecesMergeAsTheDefinitionSays) {
     for (int i = 0; i < 4; ++i) bpe.set_byte(static_cast<uint8_t>('a' + i), i);
     for (const auto& [rank, m] : sorted) bpe.add_merge(m[0], m[1], m[2]);
     bpe.add_merge(sorted[0].second[0], sorted[0].second[1], 0);  // A second one does not count.
-    for (const size_t size : {size_t{1}, size_t{2}, size_t{9}, Bpe::kShortBytesMax,
-                              Bpe::kShortBytesMax + 1, size_t{150}}) {
+    for (const size_t size :
+         {size_t{1}, size_t{2}, size_t{9}, Bpe::kShortMax, Bpe::kShortMax + 1, size_t{150}}) {
       std::string text(size, ' ');
       for (char& c : text) c = "aabbccddx"[random.below(9)];
       const auto& symbols = bpe.merge(text, scratch);

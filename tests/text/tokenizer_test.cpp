@@ -193,8 +193,8 @@ TEST(Tokenizer, WhatMinkeLacksIsNamed) {
   vocabulary.pre = "klingon";
   expect_refused(tokenizer_of(vocabulary), ErrorCode::kFailed,
                  "tokenizer.ggml.pre is 'klingon', minke has gpt-2, smollm");
-  vocabulary.model = "llama";
-  expect_refused(tokenizer_of(vocabulary), ErrorCode::kFailed, "tokenizer.ggml.model is 'llama'");
+  vocabulary.model = "t5";
+  expect_refused(tokenizer_of(vocabulary), ErrorCode::kFailed, "tokenizer.ggml.model is 't5'");
   expect_refused(tokenizer_of(GgufWriter()), ErrorCode::kCorrupt,
                  "'tokenizer.ggml.model' is missing");
 }

@@ -193,7 +193,9 @@ def golden(options):
     for command in (["tests/golden/logits_smollm2.py", "--check", "--model", model_path() or ""],
                     ["tests/golden/llama_train.py", "--check"],
                     ["tests/golden/formats/decode.py", "--check"],
-                    ["tests/golden/formats/encode.py", "--check", "--model", model_path() or ""]):
+                    ["tests/golden/formats/encode.py", "--check", "--model", model_path() or ""],
+                    ["tests/golden/tokenizer_hf.py", "--check"],
+                    ["tests/golden/tokenizer_peers.py"]):
         try:
             run([peer_python(), *command])
             passed += 1

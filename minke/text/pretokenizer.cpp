@@ -19,9 +19,10 @@ constexpr Pretokenizer kPretokenizers[] = {
     {.name = "llama-bpe", .steps = kLlama3, .ignore_merges = true, .add_bos = true},
     {.name = "qwen2", .steps = kQwen2},
     {.name = "qwen35", .steps = {split_qwen35}},
+    // llama.cpp has \p{N}+ for the last one; no token of this vocabulary has two numbers.
     {.name = "deepseek-llm",
      .steps = {split_each_newline, split_cased_letters, split_deepseek_punctuation,
-               split_trailing_space, split_deepseek_cjk, split_numbers}},
+               split_trailing_space, split_deepseek_cjk, split_each_number}},
     {.name = "deepseek-coder",
      .steps = {split_each_newline, split_spaced_letters, split_spaced_punctuation,
                split_deepseek_cjk, split_each_number}},

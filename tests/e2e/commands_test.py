@@ -5,6 +5,7 @@ Method: the built program is run as a user would run it, on the default model; n
 
 import json
 import os
+import shutil
 import socket
 import tempfile
 import unittest
@@ -62,6 +63,23 @@ class Contracts(unittest.TestCase):
         self.assertNotIn(2, ids)
         back = minke("tokenize", MODEL, "--decode", stdin=" ".join(map(str, ids)).encode())
         self.assertEqual(back.stdout.decode(), text)
+
+    def test_tokenize_takes_a_tokenizer_json_or_its_folder(self):
+        golden = os.path.join(ROOT, "tests", "golden", "tokenizer_hf")
+        with open(os.path.join(golden, "deepseek-v3.ids"), encoding="utf-8") as file:
+            expected = [json.loads(line) for line in file]
+        with open(os.path.join(golden, "texts.jsonl"), "rb") as file:
+            texts = file.read().split(b"\n", 1)[1]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tokenizer.json")
+            shutil.copyfile(os.path.join(golden, "deepseek-v3.json"), path)
+            for name in (path, folder):
+                out = minke("tokenize", name, "--lines", stdin=texts).stdout
+                self.assertEqual([json.loads(line) for line in out.splitlines()], expected)
+        document = minke_json("tokenize", os.path.join(golden, "llama2.json"), "--count",
+                              stdin=b"the whale")
+        self.assertEqual(document["bytes"], 9)
+        self.assertGreater(document["tokens"], 1)
 
     def test_perplexity_scores_all_but_the_first_token_of_each_window(self):
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:

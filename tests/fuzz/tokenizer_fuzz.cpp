@@ -1,14 +1,18 @@
 // Any bytes are text: its ids decode to the same bytes, control tokens appear only where the text
-// is trusted, and a stream of the ids shows the whole. Any bytes are a vocabulary, too: loading
-// ends with a Tokenizer that works, or with an Error. The first byte says which.
+// is trusted, and a stream of the ids shows the whole, with every pre-tokenizer and SentencePiece.
+// Any bytes are a vocabulary, too: loading ends with a Tokenizer that works, or with an Error. The
+// first byte says which.
 #include <cstdint>
 #include <cstdlib>
 #include <span>
+#include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "minke/base/utf8.h"
 #include "minke/format/gguf.h"
+#include "minke/text/pretokenizer.h"
 #include "minke/text/stream_decoder.h"
 #include "tests/text/tiny_vocabulary.h"
 
@@ -31,6 +35,42 @@ minke::Tokenizer make_tokenizer(std::string_view pre) {
   return std::move(*tokenizer_of(vocabulary));
 }
 
+constexpr std::string_view kEscapedSpace = "\u2581";
+
+/// SentencePiece: bytes, a few characters and what they make.
+minke::Tokenizer make_sentencepiece() {
+  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>", "<t>"};
+  std::vector<int32_t> types = {2, 3, 3, 4};
+  for (int byte = 0; byte < 256; ++byte) {
+    tokens.push_back(fmt::format("<0x{:02X}>", byte));
+    types.push_back(6);
+  }
+  for (const char* token :
+       {"\u2581", "a", "é", "中", "\u2581a", "aa", "é中", "\u2581\u2581", "s>"}) {
+    tokens.push_back(token);
+    types.push_back(1);
+  }
+  std::vector<float> scores(tokens.size());
+  for (size_t i = 260; i < scores.size(); ++i) scores[i] = -static_cast<float>(i % 4);
+  minke::GgufWriter writer;
+  writer.add("tokenizer.ggml.model", "llama");
+  writer.add_array("tokenizer.ggml.tokens", tokens);
+  writer.add_array("tokenizer.ggml.scores", std::span<const float>(scores));
+  writer.add_array("tokenizer.ggml.token_type", std::span<const int32_t>(types));
+  return std::move(*tokenizer_of(writer));
+}
+
+/// One for each pre-tokenizer, and SentencePiece at the end.
+std::vector<minke::Tokenizer> make_all() {
+  std::vector<minke::Tokenizer> all;
+  std::istringstream names(minke::pretokenizer_names());
+  for (std::string name; std::getline(names >> std::ws, name, ',');) {
+    all.push_back(make_tokenizer(name));
+  }
+  all.push_back(make_sentencepiece());
+  return all;
+}
+
 std::string replaced(std::string_view bytes) {
   std::string out;
   while (!bytes.empty()) {
@@ -39,6 +79,16 @@ std::string replaced(std::string_view bytes) {
     bytes.remove_prefix(static_cast<size_t>(c.bytes));
   }
   return out;
+}
+
+/// SentencePiece puts a space before each stretch of text, so that its tokens alone are not the
+/// text.
+void check_sentencepiece(const minke::Tokenizer& tokenizer, std::string_view text) {
+  const auto ids = tokenizer.encode(text);
+  for (const int32_t id : ids) require(!tokenizer.is_control(id));
+  if (text.find(kEscapedSpace) != std::string_view::npos) return;
+  require(tokenizer.decode(ids) == text);
+  require(tokenizer.decode(tokenizer.encode(text, {.parse_special = true})) == text);
 }
 
 void check_text(const minke::Tokenizer& tokenizer, std::string_view text) {
@@ -69,11 +119,12 @@ void check_text(const minke::Tokenizer& tokenizer, std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const minke::Tokenizer kSmollm = make_tokenizer("smollm");
-  static const minke::Tokenizer kGpt2 = make_tokenizer("gpt-2");
+  static const std::vector<minke::Tokenizer> kTokenizers = make_all();
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   if (size > 0 && data[0] != 'G') {
-    check_text(data[0] % 2 == 0 ? kSmollm : kGpt2, bytes.substr(1));
+    const size_t which = data[0] % kTokenizers.size();
+    const bool last = which + 1 == kTokenizers.size();
+    (last ? check_sentencepiece : check_text)(kTokenizers[which], bytes.substr(1));
     return 0;
   }
   const auto file = minke::GgufFile::parse(std::as_bytes(std::span(data, size)));

@@ -35,7 +35,7 @@ TEST(Pretokenizer, KnownCutsComeOut) {
   EXPECT_EQ(pieces_of("deepseek-v3", "x=f(2024)中文か。_né"),
             (Pieces{"x", "=f", "(", "202", "4", ")", "中文か", "。_", "né"}));
   EXPECT_EQ(pieces_of("deepseek-llm", "Hi there, 42\n\n中文 "),
-            (Pieces{"Hi", " there", ",", " ", "42", "\n", "\n", "中文", " "}));
+            (Pieces{"Hi", " there", ",", " ", "4", "2", "\n", "\n", "中文", " "}));
   EXPECT_EQ(pieces_of("deepseek-coder", "f(42) 中"), (Pieces{"f", "(", "4", "2", ")", " ", "中"}));
   EXPECT_EQ(pieces_of("falcon", "a+=1234 b"), (Pieces{"a", "+=", "123", "4", " b"}));
 }

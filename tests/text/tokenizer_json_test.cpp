@@ -223,7 +223,8 @@ TEST(TokenizerJson, TheFilesBesideItNameTokensAndTemplate) {
   const Json document = document_of(small());
   TokenizerTexts texts;
   texts.tokenizer_config = R"({"bos_token": {"content": "<s>"}, "add_bos_token": true,
-      "chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]})";
+      "chat_template": [{"name": "tool_use", "template": "T"}, 
+                        {"name": "default", "template": "D"}]})";
   texts.special_tokens_map = R"({"bos_token": "</s>", "eos_token": "</s>"})";
   texts.generation_config = R"({"eos_token_id": [98, 99, 100000]})";
   const Tokenizer tokenizer = make(document, texts);

@@ -47,6 +47,8 @@ std::unique_ptr<Command> make_show_command();
 std::unique_ptr<Command> make_rm_command();
 /// `tokenize MODEL`: text on standard input to ids, or back.
 std::unique_ptr<Command> make_tokenize_command();
+/// `render MODEL --messages F`: a conversation as the text that a model reads.
+std::unique_ptr<Command> make_render_command();
 /// `eval perplexity`: how well a model predicts a text.
 std::unique_ptr<Command> make_eval_command();
 /// `bench limits|decode|prefill|batch`: speed, and the machine's limits.

@@ -20,6 +20,8 @@ constexpr std::array kRows = {
     CommandRow{"show", "Models", "Tell what is in a model", make_show_command},
     CommandRow{"rm", "Models", "Delete a model from this machine", make_rm_command},
     CommandRow{"tokenize", "Text", "Turn text into token ids and back", make_tokenize_command},
+    CommandRow{"render", "Text", "Turn a conversation into the prompt that a model reads",
+               make_render_command},
     CommandRow{"eval", "Judge", "Measure how well a model does", make_eval_command},
     CommandRow{"bench", "Judge", "Measure speed, and this machine's limits", make_bench_command},
     CommandRow{"doctor", "Care", "Check this machine and say how to fix what is wrong",

@@ -32,8 +32,8 @@ Result<MarkedText> ChatTemplate::render(const ChatInput& input, const ChatLimits
   run.define("tools", heap.from_json(input.tools, false));
   run.define("documents", jinja::Value::none());
   run.define("add_generation_prompt", jinja::Value::of_bool(input.add_generation_prompt));
-  run.define("bos_token", heap.view(input.bos_token, false));
-  run.define("eos_token", heap.view(input.eos_token, false));
+  if (input.bos_token) run.define("bos_token", heap.view(*input.bos_token, false));
+  if (input.eos_token) run.define("eos_token", heap.view(*input.eos_token, false));
   if (input.extra.is_object()) {
     for (const auto& [name, value] : input.extra.as_object()) {
       run.define(name, heap.from_json(value, false));

@@ -19,8 +19,9 @@ struct ChatInput {
   Json messages;  ///< array of objects: role, content, maybe tool_calls, reasoning_content, ...
   Json tools;     ///< array of tool definitions, or null
   bool add_generation_prompt = true;
-  std::string bos_token;  ///< the model's own text, trusted
-  std::string eos_token;  ///< the model's own text, trusted
+  /// The model's own text, trusted; undefined in the template when empty.
+  std::optional<std::string> bos_token;
+  std::optional<std::string> eos_token;
   Json extra;  ///< object of further variables (enable_thinking, ...), untrusted; or null
   /// Unix seconds, UTC, that strftime_now() shows; the clock when empty.
   std::optional<int64_t> now_seconds;

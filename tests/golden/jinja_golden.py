@@ -59,6 +59,14 @@ def make_environment():
             if isinstance(name, str) and name.startswith("_"):
                 raise jinja2.exceptions.SecurityError(f"underscore name {name!r}")
 
+    class Dict:
+        def __call__(self, *args, **kwargs):
+            return dict(*args, **kwargs)
+
+        def fromkeys(self, *args, **kwargs):
+            return dict.fromkeys(*args, **kwargs)
+
+    env.globals["dict"] = Dict()
     env.globals["namespace"] = Namespace
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
@@ -340,4 +348,5 @@ def main():
             print(json.dumps(case, ensure_ascii=False), file=out)
 
 
-main()
+if __name__ == "__main__":
+    main()

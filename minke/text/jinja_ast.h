@@ -97,6 +97,7 @@ enum class StmtKind : uint8_t {
   kFilterBlock,  ///< value is the filter, body
   kWith,         ///< bindings (target, value), body
   kScope,        ///< body: generation, autoescape
+  kBlock,        ///< body, which sees the variables around it only if scoped
   kBreak,
   kContinue,
 };
@@ -123,6 +124,7 @@ struct Stmt {
   StmtKind kind = StmtKind::kText;
   int line = 0;
   bool recursive = false;
+  bool scoped = false;
   Value text;
   ExprPtr target;
   ExprPtr value;

@@ -38,12 +38,14 @@ Result<FormatSpec> brace_spec(std::string_view text) {
     text.remove_prefix(1);
   }
   spec.alternate = take('#');
-  if (take('0') && !spec.align) {
-    spec.fill = "0";
-    spec.align = '=';
+  if (take('0')) {
+    // Zeros fill between sign and digits, or as the alignment before them says.
+    if (!spec.align) spec.zero_fill = true;
+    if (spec.fill == " ") spec.fill = "0";
   }
   if (!take_number(text, spec.width)) return bad_format("the width is too large");
-  spec.comma = take(',');
+  if (take(',')) spec.separator = ',';
+  if (take('_')) spec.separator = '_';
   if (take('.') && !take_number(text, spec.precision)) {
     return bad_format("the precision is too large");
   }
@@ -55,14 +57,20 @@ Result<FormatSpec> brace_spec(std::string_view text) {
 Result<void> brace_value(Heap& heap, MarkedBuilder& out, const Value& value,
                          std::string_view spec_text) {
   if (spec_text.empty()) return print_str(out, value);
-  MK_ASSIGN(const FormatSpec spec, brace_spec(spec_text));
+  MK_ASSIGN(FormatSpec spec, brace_spec(spec_text));
   if (value.is(Kind::kString)) {
     if (spec.type && spec.type != 's') return bad_format("a string has no such format");
+    if (spec.align == '=') return bad_format("'=' is for numbers only");
     append_text(heap, out, value, spec, '<');
     return {};
   }
   if (!value.is_number()) return bad_format("only strings and numbers have format specifiers");
+  if (spec.type == 'n') spec.type = value.is_integer() ? 'd' : 'g';  // of the C locale
+  if (spec.type == 'c') return append_character(heap, out, value, spec, '<');
   const bool integer = is_int_type(spec.type);
+  const bool as_int = integer || (!spec.type && value.is_integer());
+  if (as_int && spec.precision >= 0) return bad_format("an integer has no precision");
+  if (spec.zero_fill) spec.align = '=';
   if ((spec.type && !integer && !is_float_type(spec.type)) || (integer && value.is(Kind::kFloat))) {
     return bad_format(fmt::format("unknown format for a {}", type_name(value)));
   }
@@ -77,6 +85,7 @@ class FieldReader {
 
   Result<Value> read(std::string_view field) {
     const size_t end = std::min(field.find_first_of(".["), field.size());
+    if (end == 0 && !field.empty()) return bad_format("a field without a name");
     MK_ASSIGN(Value value, first(field.substr(0, end)));
     field.remove_prefix(end);
     while (!field.empty()) {
@@ -107,6 +116,11 @@ class FieldReader {
   Result<Value> first(std::string_view name) {
     if (name.empty() || is_digit(name[0])) {
       auto index = static_cast<int64_t>(next_);
+      const Numbering wanted = name.empty() ? Numbering::kAutomatic : Numbering::kManual;
+      if (numbering_ != Numbering::kOpen && numbering_ != wanted) {
+        return bad_format("fields with and without numbers");
+      }
+      numbering_ = wanted;
       if (name.empty()) {
         ++next_;
       } else if (!take_number(name, index) || !name.empty()) {
@@ -122,15 +136,66 @@ class FieldReader {
     return bad_format(fmt::format("no argument '{}'", name.substr(0, 100)));
   }
 
+  enum class Numbering { kOpen, kAutomatic, kManual };
+
   Interpreter& run_;
   const Arguments& arguments_;
+  Numbering numbering_ = Numbering::kOpen;
   size_t next_ = 0;
 };
 
 }  // namespace
 
-Result<Value> brace_format(Interpreter& run, const Str& format, const Arguments& arguments) {
-  FieldReader fields(run, arguments);
+namespace {
+
+/// One replacement field: {name!conversion:spec}.
+struct Field {
+  std::string_view name;
+  char conversion = 0;
+  std::string_view spec;
+};
+
+/// The end of the field that starts at the brace text[begin]: its closing brace, npos if none.
+size_t field_end(std::string_view text, size_t begin) {
+  int depth = 0;
+  for (size_t at = begin; at < text.size(); ++at) {
+    if (text[at] == '{') ++depth;
+    if (text[at] == '}' && --depth == 0) return at;
+  }
+  return std::string_view::npos;
+}
+
+Result<Field> split_field(std::string_view text) {
+  Field field;
+  const size_t end = std::min(text.find_first_of("!:"), text.size());
+  field.name = text.substr(0, end);
+  text.remove_prefix(end);
+  if (text.starts_with('!')) {
+    if (text.size() < 2 || (text.size() > 2 && text[2] != ':')) {
+      return bad_format("one letter is needed after !");
+    }
+    field.conversion = text[1];
+    text.remove_prefix(2);
+  }
+  if (text.starts_with(':')) field.spec = text.substr(1);
+  if (field.name.find_first_of("{}") != std::string_view::npos) {
+    return bad_format("a brace in the name of a field");
+  }
+  return field;
+}
+
+Result<Value> converted(Heap& heap, const Value& value, char conversion) {
+  if (conversion == 0) return value;
+  if (conversion == 's') return to_str(heap, value);
+  if (conversion != 'r' && conversion != 'a') return bad_format("only !r, !s and !a are known");
+  MarkedBuilder repr(heap);
+  MK_TRY(print_repr(repr, value));
+  const Value text = repr.finish();
+  return conversion == 'a' ? escape_non_ascii(heap, *text.string) : text;
+}
+
+/// Formats `format` with the fields of `fields`; a specification may hold fields once more.
+Result<Value> expand(Interpreter& run, FieldReader& fields, const Str& format, int depth) {
   MarkedBuilder out(run.heap());
   const std::string_view text = format.text;
   size_t at = 0;
@@ -142,36 +207,29 @@ Result<Value> brace_format(Interpreter& run, const Str& format, const Arguments&
       at = brace + 2;
       continue;
     }
-    const size_t close = text.find_first_of("{}", brace + 1);
-    const bool plain = text[brace] == '{' && close != std::string_view::npos && text[close] == '}';
-    if (!plain) return bad_format("a single brace, or one field inside of another");
-    std::string_view field = text.substr(brace + 1, close - brace - 1);
-    std::string_view spec;
-    if (const size_t colon = field.find(':'); colon != std::string_view::npos) {
-      spec = field.substr(colon + 1);
-      field = field.substr(0, colon);
-    }
-    char conversion = 0;
-    if (const size_t mark = field.find('!'); mark != std::string_view::npos) {
-      if (mark + 2 != field.size()) return bad_format("one letter is needed after !");
-      conversion = field[mark + 1];
-      field = field.substr(0, mark);
-    }
-    MK_ASSIGN(Value value, fields.read(field));
-    if (conversion == 'r') {
-      MarkedBuilder repr(run.heap());
-      MK_TRY(print_repr(repr, value));
-      value = repr.finish();
-    } else if (conversion == 's') {
-      MK_ASSIGN(value, to_str(run.heap(), value));
-    } else if (conversion) {
-      return bad_format("only !r and !s are known");
+    const size_t close = text[brace] == '{' ? field_end(text, brace) : std::string_view::npos;
+    if (close == std::string_view::npos) return bad_format("a single brace");
+    MK_ASSIGN(const Field field, split_field(text.substr(brace + 1, close - brace - 1)));
+    MK_ASSIGN(Value value, fields.read(field.name));
+    MK_ASSIGN(value, converted(run.heap(), value, field.conversion));
+    std::string_view spec = field.spec;
+    if (spec.find_first_of("{}") != std::string_view::npos) {
+      if (depth > 0) return bad_format("fields nested too deep");
+      MK_ASSIGN(const Value expanded, expand(run, fields, Str{.text = spec}, depth + 1));
+      spec = expanded.string->text;
     }
     MK_TRY(brace_value(run.heap(), out, value, spec));
     at = close + 1;
   }
   out.append(format, at, text.size());
   return out.finish();
+}
+
+}  // namespace
+
+Result<Value> brace_format(Interpreter& run, const Str& format, const Arguments& arguments) {
+  FieldReader fields(run, arguments);
+  return expand(run, fields, format, 0);
 }
 
 Result<Value> format_time(Heap& heap, const Str& format, int64_t unix_seconds) {

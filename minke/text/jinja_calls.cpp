@@ -217,7 +217,7 @@ Result<Value> Interpreter::loop_attribute(LoopState& loop, std::string_view name
   Value self(Kind::kLoop);
   self.loop = &loop;
   const Builtin* const method = find_container_method(self, name);
-  if (!method) return heap_.undefined(name, "LoopContext");
+  if (!method) return heap_.undefined(name, "LoopContext", Missing::kAttribute);
   return heap_.function({.name = method->name, .builtin = method, .self = self});
 }
 

@@ -1,4 +1,6 @@
 // Expressions.
+#include <algorithm>
+
 #include "minke/base/check.h"
 #include "minke/text/jinja_builtins.h"
 #include "minke/text/jinja_depth.h"
@@ -7,6 +9,24 @@
 #include "minke/text/jinja_print.h"
 
 namespace minke::jinja {
+namespace {
+
+/// What Python's objects have and the immutable sandbox refuses: methods that change their object,
+/// and the interpreter's internals.
+bool is_unsafe_attribute(const Value& value, std::string_view name) {
+  static constexpr std::string_view kList[] = {"append", "clear",  "extend",  "insert",
+                                               "pop",    "remove", "reverse", "sort"};
+  static constexpr std::string_view kDict[] = {"clear", "pop", "popitem", "setdefault", "update"};
+  const auto has = [name](const auto& names) {
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+  };
+  if (name.size() > 4 && name.starts_with("__") && name.ends_with("__")) return true;
+  if (value.is(Kind::kDict)) return has(kDict);
+  const bool list = value.is(Kind::kSequence) && value.sequence->type == SequenceType::kList;
+  return list && has(kList);
+}
+
+}  // namespace
 
 Result<Value> Interpreter::evaluate(const Expr& expr) {
   if (expr.kind == ExprKind::kConst) return expr.constant;
@@ -100,7 +120,7 @@ Result<Value> Interpreter::item(const Value& value, const Value& key) {
     return attribute(value, key.string->text);
   }
   MK_ASSIGN(const Value name, to_str(heap_, key));
-  return heap_.undefined(name.string->text, type_name(value));
+  return heap_.undefined(name.string->text, type_name(value), Missing::kElement);
 }
 
 Result<Value> Interpreter::attribute(const Value& value, std::string_view name) {
@@ -117,13 +137,49 @@ Result<Value> Interpreter::attribute(const Value& value, std::string_view name) 
   if (method) {
     return heap_.function({.name = method->name, .builtin = method, .self = value});
   }
-  if (value.is(Kind::kFunction) && value.function->macro && name == "name") {
-    return heap_.view(value.function->name, false);
+  if (value.is(Kind::kFunction)) return function_attribute(*value.function, name);
+  if (value.is(Kind::kSequence) && value.sequence->is_group) {
+    if (name == "grouper") return value.sequence->items[0];
+    if (name == "list") return value.sequence->items[1];
+  }
+  if (is_unsafe_attribute(value, name)) {
+    return heap_.undefined(name, type_name(value), Missing::kUnsafe);
   }
   if (value.is(Kind::kDict)) {
     if (const Value* const found = find_key(heap_, *value.dict, name)) return *found;
   }
-  return heap_.undefined(name, type_name(value));
+  return heap_.undefined(name, type_name(value), Missing::kAttribute);
+}
+
+Result<Value> Interpreter::function_attribute(const Function& function, std::string_view name) {
+  if (function.builtin && function.name == "dict" && name == "fromkeys") {
+    return heap_.function({.name = name, .builtin = find_global("dict.fromkeys")});
+  }
+  if (function.builtin && function.name == "cycler" && function.self.given()) {
+    const auto& state = function.self.name_space->attributes;
+    if (name == "current") {
+      return state[0].second.sequence->items[static_cast<size_t>(state[1].second.integer)];
+    }
+    const Builtin* const method = find_global(name == "next"    ? "cycler.next"
+                                              : name == "reset" ? "cycler.reset"
+                                                                : "");
+    if (method) return heap_.function({.name = name, .builtin = method, .self = function.self});
+  }
+  if (function.macro) {
+    const MacroCode& code = *function.macro;
+    if (name == "name") return heap_.view(function.name, false);
+    if (name == "caller") return Value::of_bool(code.uses_caller);
+    if (name == "catch_kwargs") return Value::of_bool(code.uses_kwargs);
+    if (name == "catch_varargs") return Value::of_bool(code.uses_varargs);
+    if (name == "arguments") {
+      std::vector<Value> names;
+      for (const std::string& parameter : code.parameters) {
+        names.push_back(heap_.view(parameter, false));
+      }
+      return heap_.sequence(SequenceType::kTuple, std::move(names));
+    }
+  }
+  return heap_.undefined(name, "function", Missing::kAttribute);
 }
 
 Result<Value> Interpreter::evaluate_items(const Expr& expr, SequenceType type) {

@@ -59,6 +59,7 @@ Result<Value> filter_length(Interpreter&, Call& call) {
 }
 
 Result<Value> filter_indent(Interpreter& run, Call& call) {
+  if (call.self.is(Kind::kUndefined)) return undefined_error(call.self);
   if (!call.self.is(Kind::kString)) {
     return fail(ErrorCode::kUsage, "indent needs a string, found '{}'", type_name(call.self));
   }
@@ -80,9 +81,14 @@ Result<Value> filter_center(Interpreter& run, Call& call) {
 }
 
 Result<Value> filter_truncate(Interpreter& run, Call& call) {
-  MK_ASSIGN(const Str* s, self_text(run, call));
   MK_ASSIGN(const int64_t count, integer_or(call.args[0], 255));
   MK_ASSIGN(const int64_t leeway, integer_or(call.args[3], 5));
+  if (!call.self.is(Kind::kString)) {  // lists that are short enough pass through
+    MK_ASSIGN(const int64_t size, length(call.self));
+    if (size <= count + leeway) return call.self;
+    return fail(ErrorCode::kUsage, "truncate needs a string, found '{}'", type_name(call.self));
+  }
+  const Str* const s = call.self.string;
   const Value end = call.args[2].is(Kind::kString) ? call.args[2] : run.heap().view("...", false);
   const int64_t kept = count - end.string->length();
   if (kept < 0 || leeway < 0) return fail(ErrorCode::kUsage, "truncate: length below its ending");
@@ -206,6 +212,7 @@ Result<Value> filter_int(Interpreter&, Call& call) {
   MK_ASSIGN(const int64_t base, integer_or(call.args[1], 10));
   if (base < 2 || base > 36) return fail(ErrorCode::kUsage, "int: base {} is not 2 to 36", base);
   int64_t value = 0;
+  if (call.self.is(Kind::kUndefined)) return undefined_error(call.self);
   if (call.self.is_integer()) return Value::of_int(call.self.as_int(), call.self.untrusted);
   if (call.self.is(Kind::kFloat)) {
     if (float_to_int(call.self.real, value)) return Value::of_int(value, call.self.untrusted);
@@ -223,6 +230,7 @@ Result<Value> filter_int(Interpreter&, Call& call) {
 
 Result<Value> filter_float(Interpreter&, Call& call) {
   const Value fallback = call.args[0].given() ? call.args[0] : Value::of_float(0);
+  if (call.self.is(Kind::kUndefined)) return undefined_error(call.self);
   if (call.self.is_number()) return Value::of_float(call.self.as_float(), call.self.untrusted);
   double real = 0;
   if (call.self.is(Kind::kString) && parse_float(call.self.string->text, real)) {
@@ -235,12 +243,24 @@ Result<Value> filter_abs(Interpreter&, Call& call) {
   if (call.self.is(Kind::kFloat)) {
     return Value::of_float(std::fabs(call.self.real), call.self.untrusted);
   }
-  if (call.self.is(Kind::kUndefined)) return undefined_error(call.self);
   if (!call.self.is_integer()) {
     return fail(ErrorCode::kUsage, "abs needs a number, found '{}'", type_name(call.self));
   }
   if (call.self.as_int() < 0) return negate(call.self);
   return Value::of_int(call.self.as_int(), call.self.untrusted);
+}
+
+/// Python's round(value, digits) of an integer: half to even at a power of ten.
+int64_t round_integer(int64_t value, int64_t digits) {
+  if (digits >= 0) return value;
+  if (digits < -18) return 0;
+  int64_t scale = 1;
+  for (; digits < 0; ++digits) scale *= 10;
+  const int64_t rest = value % scale;
+  const int64_t low = value - rest;  // towards zero
+  const int64_t twice = std::abs(rest) - (scale - std::abs(rest));
+  const bool up = twice > 0 || (twice == 0 && (low / scale) % 2 != 0);
+  return low + (up ? (value < 0 ? -scale : scale) : 0);
 }
 
 Result<Value> filter_round(Interpreter&, Call& call) {
@@ -252,8 +272,8 @@ Result<Value> filter_round(Interpreter&, Call& call) {
   const std::string_view method =
       call.args[1].is(Kind::kString) ? call.args[1].string->text : "common";
   if (digits < -300 || digits > 300) return fail(ErrorCode::kUsage, "round: {} digits", digits);
-  if (method == "common" && call.self.is_integer() && digits >= 0) {
-    return Value::of_int(call.self.as_int(), call.self.untrusted);
+  if (method == "common" && call.self.is_integer()) {
+    return Value::of_int(round_integer(call.self.as_int(), digits), call.self.untrusted);
   }
   const double scale = std::pow(10.0, static_cast<double>(digits));
   const double value = call.self.as_float();
@@ -290,21 +310,49 @@ Result<Value> filter_attr(Interpreter& run, Call& call) {
   MK_ASSIGN(const Value name, to_str(run.heap(), call.args[0]));
   // Unlike `.name`, this finds attributes only and never items.
   if (call.self.is(Kind::kDict) && !find_container_method(call.self, name.string->text)) {
-    return run.heap().undefined(name.string->text, type_name(call.self));
+    return run.heap().undefined(name.string->text, type_name(call.self), Missing::kAttribute);
   }
   return run.attribute(call.self, name.string->text);
 }
 
-Result<Value> filter_urlencode(Interpreter& run, Call& call) {
-  MK_ASSIGN(const Str* s, self_text(run, call));
+/// Percent escapes; in a query "/" has one, too, and a space is "+".
+Value url_quote(Heap& heap, const Str& s, bool query) {
   std::string text;
-  run.heap().try_bytes(static_cast<int64_t>(s->text.size() * 3));
-  for (const char c : s->text) {
+  if (!heap.try_bytes(static_cast<int64_t>(s.text.size() * 3))) return heap.view({}, false);
+  for (const char c : s.text) {
     const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' ||
-                       c == '-' || c == '~' || c == '/';
-    text += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+                       c == '-' || c == '~' || (c == '/' && !query);
+    text += plain               ? std::string(1, c)
+            : query && c == ' ' ? "+"
+                                : fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
-  return run.heap().copy(text, s->any_untrusted());
+  return heap.copy(text, s.any_untrusted());
+}
+
+Result<Value> filter_urlencode(Interpreter& run, Call& call) {
+  Heap& heap = run.heap();
+  if (!call.self.is(Kind::kDict) && !call.self.is(Kind::kSequence)) {
+    MK_ASSIGN(const Str* s, self_text(run, call));
+    return url_quote(heap, *s, false);
+  }
+  Call items;
+  items.self = call.self;
+  MK_ASSIGN(const Value pairs, call.self.is(Kind::kDict)
+                                   ? find_container_method(call.self, "items")->run(run, items)
+                                   : Result<Value>(call.self));
+  MK_ASSIGN(const std::vector<Value> rows, iterate(heap, pairs));
+  MarkedBuilder out(heap);
+  for (const Value& row : rows) {
+    MK_ASSIGN(const std::vector<Value> both, iterate(heap, row));
+    if (both.size() != 2) return fail(ErrorCode::kUsage, "urlencode needs pairs");
+    if (out.size() > 0) out.append("&", false);
+    MK_ASSIGN(const Value key, to_str(heap, both[0]));
+    MK_ASSIGN(const Value value, to_str(heap, both[1]));
+    out.append(*url_quote(heap, *key.string, true).string);
+    out.append("=", false);
+    out.append(*url_quote(heap, *value.string, true).string);
+  }
+  return out.finish();
 }
 
 constexpr Builtin kFilters[] = {

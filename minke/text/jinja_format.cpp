@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "minke/base/utf8.h"
 #include "minke/text/jinja_format_spec.h"
 #include "minke/text/jinja_operators.h"
 #include "minke/text/jinja_print.h"
@@ -46,7 +45,8 @@ Result<void> percent_value(Heap& heap, MarkedBuilder& out, const Value& value, F
   if (spec.type == 's' || spec.type == 'r' || spec.type == 'a') {
     if (spec.align == '=')
       spec = {.width = spec.width, .precision = spec.precision, .type = spec.type};
-    MK_ASSIGN(const Value text, spec.type == 's' ? to_str(heap, value) : repr_of(heap, value));
+    MK_ASSIGN(Value text, spec.type == 's' ? to_str(heap, value) : repr_of(heap, value));
+    if (spec.type == 'a') text = escape_non_ascii(heap, *text.string);
     append_text(heap, out, text, spec, '>');
     return {};
   }
@@ -55,13 +55,7 @@ Result<void> percent_value(Heap& heap, MarkedBuilder& out, const Value& value, F
       append_text(heap, out, value, spec, '>');
       return {};
     }
-    if (!value.is_integer() || value.as_int() < 0 || value.as_int() > 0x10FFFF) {
-      return bad_format("%c needs a character");
-    }
-    std::string text;
-    utf8_append(text, static_cast<uint32_t>(value.as_int()));
-    append_text(heap, out, heap.copy(text, value.untrusted), spec, '>');
-    return {};
+    return append_character(heap, out, value, spec, '>');
   }
   const bool integer = is_int_type(spec.type) && spec.type != 'b';
   if (!integer && (!is_float_type(spec.type) || spec.type == '%')) {
@@ -121,7 +115,8 @@ Result<Value> percent_format(Heap& heap, const Str& format, const Value& argumen
     at = format.text.size() - rest.size();
   }
   out.append(format, at, format.text.size());
-  if (!by_name && used < count && !argument.is(Kind::kDict)) {
+  const bool mapping = argument.is(Kind::kDict) || (argument.is(Kind::kSequence) && !tuple);
+  if (!by_name && used < count && !mapping) {
     return bad_format("not all arguments were used by the format string");
   }
   return out.finish();

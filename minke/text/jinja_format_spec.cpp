@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "minke/base/utf8.h"
 #include "minke/text/jinja_operators.h"
 #include "minke/text/jinja_print.h"
 
@@ -24,11 +25,11 @@ bool take_number(std::string_view& text, int64_t& number) {
 
 namespace {
 
-std::string group_thousands(std::string digits) {
+std::string group_thousands(std::string digits, char separator) {
   const size_t end = std::min(digits.find_first_not_of("0123456789"), digits.size());
   for (size_t at = end; at > 3;) {
     at -= 3;
-    digits.insert(at, 1, ',');
+    digits.insert(at, 1, separator);
   }
   return digits;
 }
@@ -56,7 +57,7 @@ std::string integer_digits(int64_t value, const FormatSpec& spec) {
   if (spec.alternate && spec.type != 'd' && spec.type != 0) {
     text.insert(0, std::string{'0', spec.type});
   }
-  return spec.comma ? group_thousands(text) : text;
+  return spec.separator ? group_thousands(text, spec.separator) : text;
 }
 
 std::string float_digits(double value, const FormatSpec& spec) {
@@ -85,7 +86,7 @@ std::string float_digits(double value, const FormatSpec& spec) {
     default:
       text = fmt::format("{:.{}f}", size, precision);
   }
-  return spec.comma ? group_thousands(text) : text;
+  return spec.separator ? group_thousands(text, spec.separator) : text;
 }
 
 /// Appends `body` padded to the width, with `sign` before it.
@@ -124,6 +125,33 @@ void append_text(Heap& heap, MarkedBuilder& out, const Value& text, const Format
     const Value cut = heap.slice(s, 0, byte_offset(s, spec.precision));
     append_padded(out, *cut.string, "", spec, default_align, false);
   }
+}
+
+Result<void> append_character(Heap& heap, MarkedBuilder& out, const Value& value,
+                              const FormatSpec& spec, char default_align) {
+  if (!value.is_integer() || value.as_int() < 0 || value.as_int() > 0x10FFFF) {
+    return bad_format("%c needs a character");
+  }
+  std::string text;
+  utf8_append(text, static_cast<uint32_t>(value.as_int()));
+  append_text(heap, out, heap.copy(text, value.untrusted), spec, default_align);
+  return {};
+}
+
+Value escape_non_ascii(Heap& heap, const Str& s) {
+  std::string text;
+  if (!heap.try_bytes(static_cast<int64_t>(s.text.size() * 5))) return heap.view({}, false);
+  for (size_t at = 0; at < s.text.size();) {
+    const Utf8Char c = utf8_next(s.text.substr(at));
+    const uint32_t p = c.code_point;
+    if (p < 0x80) text += static_cast<char>(p);
+    if (p >= 0x80)
+      text += p < 0x100     ? fmt::format("\\x{:02x}", p)
+              : p < 0x10000 ? fmt::format("\\u{:04x}", p)
+                            : fmt::format("\\U{:08x}", p);
+    at += static_cast<size_t>(c.bytes);
+  }
+  return heap.copy(text, s.any_untrusted());
 }
 
 bool is_float_type(char type) {

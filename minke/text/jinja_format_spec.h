@@ -17,7 +17,8 @@ struct FormatSpec {
   char align = 0;  ///< < > ^ = or 0 for the type's default
   char sign = '-';
   bool alternate = false;
-  bool comma = false;
+  bool zero_fill = false;  ///< a width that starts with 0: zeros after the sign of a number
+  char separator = 0;      ///< between thousands: , or _
   int64_t width = 0;
   int64_t precision = -1;  ///< -1: the type's default
   char type = 0;           ///< the conversion's letter, 0 for none
@@ -37,6 +38,13 @@ bool is_int_type(char type);
 /// Appends a string, cut to the precision and padded to the width.
 void append_text(Heap& heap, MarkedBuilder& out, const Value& text, const FormatSpec& spec,
                  char default_align);
+
+/// Appends the character with that number, in the manner of %c.
+Result<void> append_character(Heap& heap, MarkedBuilder& out, const Value& value,
+                              const FormatSpec& spec, char default_align);
+
+/// `s` with \x, \u and \U escapes for all but ASCII: what Python's ascii() makes of a repr.
+Value escape_non_ascii(Heap& heap, const Str& s);
 
 /// Appends a number, which must be one, as the type says.
 void append_numeric(MarkedBuilder& out, const Value& value, const FormatSpec& spec);

@@ -1,4 +1,6 @@
 // Global functions, and the methods of dicts, lists, loops.
+#include <algorithm>
+
 #include "minke/text/jinja_builtin_tables.h"
 #include "minke/text/jinja_builtins.h"
 #include "minke/text/jinja_format.h"
@@ -77,6 +79,70 @@ Result<Dict> make_dict(Heap& heap, const Arguments& raw) {
   return dict;
 }
 
+Result<Value> dict_from_keys(Interpreter& run, Call& call) {
+  MK_ASSIGN(const std::vector<Value> keys, iterate(run.heap(), call.args[0]));
+  Dict dict;
+  for (const Value& key : keys) {
+    MK_TRY(check_hashable(key));
+    set_key(run.heap(), dict, key, call.args[1].given() ? call.args[1] : Value::none());
+  }
+  return run.heap().dict(std::move(dict));
+}
+
+/// The state of a cycler or joiner lies in a namespace that no template can name: what it goes
+/// through, and how often it was asked.
+Value counted(Heap& heap, const Value& items) {
+  const Value state = heap.name_space();
+  state.name_space->attributes.emplace_back(heap.view("items", false).string, items);
+  state.name_space->attributes.emplace_back(heap.view("count", false).string, Value::of_int(0));
+  return state;
+}
+
+const Value& items_of(const Value& state) { return state.name_space->attributes[0].second; }
+Value& count_of(const Value& state) { return state.name_space->attributes[1].second; }
+
+Result<Value> global_cycler(Interpreter& run, Call& call) {
+  if (call.raw.positional.empty() || !call.raw.keyword.empty()) {
+    return fail(ErrorCode::kUsage, "at least one item has to be provided");
+  }
+  Heap& heap = run.heap();
+  const Value items = heap.sequence(SequenceType::kTuple, std::move(call.raw.positional));
+  return heap.function(
+      {.name = "cycler", .builtin = find_global("cycler.object"), .self = counted(heap, items)});
+}
+
+Result<Value> cycler_object(Interpreter&, Call&) {
+  return fail(ErrorCode::kUsage, "'Cycler' object is not callable");
+}
+
+Result<Value> cycler_next(Interpreter&, Call& call) {
+  const std::vector<Value>& items = items_of(call.self).sequence->items;
+  Value& count = count_of(call.self);
+  const Value current = items[static_cast<size_t>(count.integer)];
+  count = Value::of_int((count.integer + 1) % static_cast<int64_t>(items.size()));
+  return current;
+}
+
+Result<Value> cycler_reset(Interpreter&, Call& call) {
+  count_of(call.self) = Value::of_int(0);
+  return Value::none();
+}
+
+Result<Value> global_joiner(Interpreter& run, Call& call) {
+  Heap& heap = run.heap();
+  const Value separator = call.args[0].given() ? call.args[0] : heap.view(", ", false);
+  return heap.function(
+      {.name = "joiner", .builtin = find_global("joiner.next"), .self = counted(heap, separator)});
+}
+
+/// Nothing the first time, the separator from then on.
+Result<Value> joiner_next(Interpreter& run, Call& call) {
+  Value& count = count_of(call.self);
+  if (count.integer > 0) return items_of(call.self);
+  count = Value::of_int(1);
+  return run.heap().view("", false);
+}
+
 Result<Value> global_dict(Interpreter& run, Call& call) {
   MK_ASSIGN(Dict dict, make_dict(run.heap(), call.raw));
   return run.heap().dict(std::move(dict));
@@ -127,7 +193,13 @@ Result<Value> list_count(Interpreter& run, Call& call) {
 
 Result<Value> list_index(Interpreter& run, Call& call) {
   const std::vector<Value>& items = call.self.sequence->items;
-  for (size_t i = 0; i < items.size(); ++i) {
+  const auto size = static_cast<int64_t>(items.size());
+  MK_ASSIGN(const int64_t start, integer_or(call.args[1], 0));
+  MK_ASSIGN(const int64_t stop, integer_or(call.args[2], size));
+  const auto clamp = [size](int64_t i) {
+    return std::clamp<int64_t>(i < 0 ? i + size : i, 0, size);
+  };
+  for (auto i = static_cast<size_t>(clamp(start)); i < static_cast<size_t>(clamp(stop)); ++i) {
     MK_ASSIGN(const bool same, equals(run.heap(), items[i], call.args[0]));
     if (same) return Value::of_int(static_cast<int64_t>(i));
   }
@@ -151,8 +223,16 @@ Result<Value> loop_changed(Interpreter& run, Call& call) {
   return Value::of_bool(!same);
 }
 
+// Names with a dot are methods of what the global makes; no template can write them as a name.
 constexpr Builtin kGlobals[] = {
+    {"cycler", "*", 0, global_cycler},
+    {"cycler.next", "", 0, cycler_next},
+    {"cycler.object", "*", 0, cycler_object},
+    {"cycler.reset", "", 0, cycler_reset},
     {"dict", "*", 0, global_dict},
+    {"dict.fromkeys", "iterable value", 1, dict_from_keys},
+    {"joiner", "sep", 0, global_joiner},
+    {"joiner.next", "", 0, joiner_next},
     {"namespace", "*", 0, global_namespace},
     {"raise_exception", "message", 1, global_raise},
     {"range", "start stop step", 1, global_range},
@@ -172,7 +252,7 @@ constexpr Builtin kDictMethods[] = {
 constexpr Builtin kListMethods[] = {
     {"copy", "", 0, copy_self},
     {"count", "value", 1, list_count},
-    {"index", "value", 1, list_index},
+    {"index", "value start stop", 1, list_index},
 };
 
 constexpr Builtin kLoopMethods[] = {

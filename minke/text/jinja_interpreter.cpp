@@ -94,6 +94,8 @@ Result<Flow> Interpreter::execute(const Stmt& stmt) {
       return execute_with(stmt);
     case StmtKind::kScope:
       return execute_scope(stmt);
+    case StmtKind::kBlock:
+      return execute_block(stmt);
     case StmtKind::kBreak:
       return Flow::kBreak;
     case StmtKind::kContinue:
@@ -295,6 +297,13 @@ Result<Flow> Interpreter::execute_with(const Stmt& stmt) {
   for (size_t i = 0; i < values.size(); ++i) {
     MK_TRY(assign(*stmt.bindings[i].first, values[i]));
   }
+  return execute(stmt.body);
+}
+
+Result<Flow> Interpreter::execute_block(const Stmt& stmt) {
+  Scope* around = scope_;
+  while (!stmt.scoped && around->parent) around = around->parent;
+  const ScopeSwitch enter(scope_, heap_.scope(around));
   return execute(stmt.body);
 }
 

@@ -82,6 +82,7 @@ class Interpreter {
   Result<Flow> execute_filter_block(const Stmt& stmt);
   Result<Flow> execute_with(const Stmt& stmt);
   Result<Flow> execute_scope(const Stmt& stmt);
+  Result<Flow> execute_block(const Stmt& stmt);
   Result<void> print(const Value& value);
   Result<Value> captured_body(const Body& body, Flow& flow);
   Result<void> assign(const Expr& target, const Value& value);
@@ -113,6 +114,7 @@ class Interpreter {
   Result<void> bind_macro(const MacroCode& code, Arguments&& arguments, Scope* scope);
   Result<Value> call_loop(LoopState& loop, Arguments&& arguments);
   Result<Value> loop_attribute(LoopState& loop, std::string_view name);
+  Result<Value> function_attribute(const Function& function, std::string_view name);
 
   const Template& template_;
   const ChatLimits limits_;

@@ -1,6 +1,7 @@
 #include "minke/text/jinja_lexer.h"
 
 #include <charconv>
+#include <cstdlib>
 
 #include "minke/base/utf8.h"
 
@@ -264,9 +265,12 @@ class Lexer {
   Result<void> push_number(const std::string& digits, bool real, size_t length) {
     Token token{.type = real ? TokenType::kFloat : TokenType::kInteger, .line = line_};
     const char* const last = digits.data() + digits.size();
-    const auto parsed = real ? std::from_chars(digits.data(), last, token.real)
-                             : std::from_chars(digits.data(), last, token.integer);
-    if (parsed.ec != std::errc()) return error("number {} is out of range", digits);
+    if (real) {
+      // Too large is infinity and too small is zero, as for Python.
+      token.real = std::strtod(digits.c_str(), nullptr);
+    } else if (std::from_chars(digits.data(), last, token.integer).ec != std::errc()) {
+      return error("number {} is out of range", digits);
+    }
     token.value = digits;
     tokens_.push_back(std::move(token));
     advance(length);

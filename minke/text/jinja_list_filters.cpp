@@ -10,10 +10,16 @@ namespace minke::jinja {
 namespace {
 
 /// `attribute` of `item`: a dotted path, whose parts of digits are indices; or an index itself.
-Result<Value> path_of(Interpreter& run, const Value& item, const Value& attribute) {
+/// `fallback`, if given, stands for whatever is undefined on the way.
+Result<Value> path_of(Interpreter& run, const Value& item, const Value& attribute,
+                      const Value& fallback = {}) {
   if (!attribute.given() || attribute.is(Kind::kNone)) return item;
-  if (!attribute.is(Kind::kString)) return run.item(item, attribute);
+  const bool replaces = fallback.given() && !fallback.is(Kind::kNone);
   Value value = item;
+  if (!attribute.is(Kind::kString)) {
+    MK_ASSIGN(value, run.item(item, attribute));
+    return value.is(Kind::kUndefined) && replaces ? fallback : value;
+  }
   std::string_view left = attribute.string->text;
   while (true) {
     const size_t dot = std::min(left.find('.'), left.size());
@@ -23,6 +29,7 @@ Result<Value> path_of(Interpreter& run, const Value& item, const Value& attribut
     Value key = run.heap().view(part, false);
     if (digits) key = Value::of_int(std::stoll(std::string(part)));
     MK_ASSIGN(value, run.item(value, key));
+    if (value.is(Kind::kUndefined) && replaces) value = fallback;
     if (dot == left.size()) return value;
     left.remove_prefix(dot + 1);
   }
@@ -72,8 +79,13 @@ Result<void> sort_keyed(Heap& heap, std::vector<Keyed>& items, bool reverse) {
 }
 
 Result<Value> filter_first(Interpreter& run, Call& call) {
-  if (call.self.is(Kind::kSequence) && !call.self.sequence->items.empty()) {
-    return call.self.sequence->items.front();
+  if (call.self.is(Kind::kSequence)) {
+    const Sequence& sequence = *call.self.sequence;
+    if (sequence.num_taken < sequence.items.size()) {
+      const size_t index = sequence.num_taken;
+      if (sequence.type == SequenceType::kGenerator) ++sequence.num_taken;
+      return sequence.items[index];
+    }
   }
   MK_ASSIGN(const std::vector<Value> items, iterate(run.heap(), call.self));
   return items.empty() ? run.heap().undefined("the first item of an empty sequence")
@@ -81,8 +93,12 @@ Result<Value> filter_first(Interpreter& run, Call& call) {
 }
 
 Result<Value> filter_last(Interpreter& run, Call& call) {
-  if (call.self.is(Kind::kSequence) && !call.self.sequence->items.empty()) {
-    return call.self.sequence->items.back();
+  if (call.self.is(Kind::kSequence)) {
+    const Sequence& sequence = *call.self.sequence;
+    if (sequence.type == SequenceType::kGenerator) {
+      return fail(ErrorCode::kUsage, "'generator' object is not reversible");
+    }
+    if (!sequence.items.empty()) return sequence.items.back();
   }
   MK_ASSIGN(const std::vector<Value> items, iterate(run.heap(), call.self));
   return items.empty() ? run.heap().undefined("the last item of an empty sequence") : items.back();
@@ -130,6 +146,7 @@ Value pair(Heap& heap, const Value& a, const Value& b) {
 }
 
 Result<Value> filter_dictsort(Interpreter& run, Call& call) {
+  if (call.self.is(Kind::kUndefined)) return undefined_error(call.self);
   if (!call.self.is(Kind::kDict)) {
     return fail(ErrorCode::kUsage, "dictsort needs a dict, found '{}'", type_name(call.self));
   }
@@ -181,6 +198,7 @@ Result<Value> filter_extreme(Interpreter& run, Call& call) {
 Result<Value> filter_sum(Interpreter& run, Call& call) {
   MK_ASSIGN(const std::vector<Value> items, iterate(run.heap(), call.self));
   Value total = call.args[1].given() ? call.args[1] : Value::of_int(0);
+  if (total.is(Kind::kString)) return fail(ErrorCode::kUsage, "sum() can't sum strings");
   for (const Value& item : items) {
     MK_ASSIGN(const Value part, path_of(run, item, call.args[0]));
     MK_ASSIGN(total, arithmetic(run.heap(), Op::kAdd, total, part));
@@ -209,15 +227,14 @@ Result<Value> filter_groupby(Interpreter& run, Call& call) {
   std::vector<Keyed> keyed;
   const bool case_sensitive = truth(call.args[2]);
   for (const Value& item : items) {
-    MK_ASSIGN(Value key, path_of(run, item, call.args[0]));
-    if (key.is(Kind::kUndefined) && call.args[1].given()) key = call.args[1];
+    MK_ASSIGN(const Value key, path_of(run, item, call.args[0], call.args[1]));
     keyed.push_back({sort_key(run.heap(), key, case_sensitive), item});
   }
   MK_TRY(sort_keyed(run.heap(), keyed, false));
   std::vector<Value> groups;
   for (size_t i = 0; i < keyed.size();) {
     std::vector<Value> members;
-    MK_ASSIGN(const Value name, path_of(run, keyed[i].value, call.args[0]));
+    MK_ASSIGN(const Value name, path_of(run, keyed[i].value, call.args[0], call.args[1]));
     const size_t first = i;
     for (; i < keyed.size(); ++i) {
       MK_ASSIGN(const bool same, equals(run.heap(), keyed[i].key, keyed[first].key));
@@ -225,8 +242,7 @@ Result<Value> filter_groupby(Interpreter& run, Call& call) {
       members.push_back(keyed[i].value);
     }
     const Value list = run.heap().sequence(SequenceType::kList, std::move(members));
-    const bool missing = name.is(Kind::kUndefined) && call.args[1].given();
-    groups.push_back(pair(run.heap(), missing ? call.args[1] : name, list));
+    groups.push_back(run.heap().group(name, list));
   }
   return run.heap().sequence(SequenceType::kList, std::move(groups));
 }
@@ -263,7 +279,7 @@ Result<Value> filter_slice(Interpreter& run, Call& call) {
     std::vector<Value> column(items.begin() + static_cast<int64_t>(at),
                               items.begin() + static_cast<int64_t>(at + size));
     at += size;
-    if (call.args[1].given() && !longer && items.size() % parts != 0) {
+    if (call.args[1].given() && !call.args[1].is(Kind::kNone) && !longer) {
       column.push_back(call.args[1]);
     }
     columns.push_back(run.heap().sequence(SequenceType::kList, std::move(column)));
@@ -288,8 +304,7 @@ Result<Value> filter_map(Interpreter& run, Call& call) {
     }
     if (!attribute.given()) return fail(ErrorCode::kUsage, "map needs a filter or attribute=");
     for (Value& item : items) {
-      MK_ASSIGN(item, path_of(run, item, attribute));
-      if (item.is(Kind::kUndefined) && fallback.given()) item = fallback;
+      MK_ASSIGN(item, path_of(run, item, attribute, fallback));
     }
   } else {
     if (raw.positional.empty() || !raw.positional[0].is(Kind::kString)) {

@@ -71,12 +71,15 @@ Result<bool> contains(Heap& heap, const Value& item, const Value& container) {
       }
       return find_key(heap, *container.dict, item) != nullptr;
     }
-    case Kind::kSequence:
-      for (const Value& other : container.sequence->items) {
-        MK_ASSIGN(const bool same, equals(heap, item, other));
+    case Kind::kSequence: {
+      const Sequence& sequence = *container.sequence;
+      for (size_t i = sequence.num_taken; i < sequence.items.size(); ++i) {
+        if (sequence.type == SequenceType::kGenerator) sequence.num_taken = i + 1;
+        MK_ASSIGN(const bool same, equals(heap, item, sequence.items[i]));
         if (same) return true;
       }
       return false;
+    }
     default:
       break;
   }
@@ -145,8 +148,19 @@ const char* type_name(const Value& value) {
 tl::unexpected<Error> undefined_error(const Value& value) {
   const Undefined& undefined = *value.undefined;
   const std::string_view name = undefined.name.substr(0, 100);
-  if (!undefined.owner) return fail(ErrorCode::kUsage, "'{}' is undefined", name);
-  return fail(ErrorCode::kUsage, "'{} object' has no attribute '{}'", undefined.owner, name);
+  if (undefined.what == Missing::kVariable) {
+    return fail(ErrorCode::kUsage, "'{}' is undefined", name);
+  }
+  if (undefined.what == Missing::kUnsafe) {
+    return fail(ErrorCode::kUsage, "access to attribute '{}' of '{}' object is unsafe", name,
+                undefined.owner);
+  }
+  const std::string_view type = undefined.owner;
+  const std::string owner = type == "NoneType" ? "None" : fmt::format("{} object", type);
+  if (undefined.what == Missing::kElement) {
+    return fail(ErrorCode::kUsage, "{} has no element {}", owner, name);
+  }
+  return fail(ErrorCode::kUsage, "'{}' has no attribute '{}'", owner, name);
 }
 
 bool truth(const Value& value) {
@@ -262,9 +276,14 @@ Result<std::vector<Value>> iterate(Heap& heap, const Value& value) {
   switch (value.kind) {
     case Kind::kUndefined:
       return items;
-    case Kind::kSequence:
-      if (!charge_items(heap, value.sequence->items.size())) return items;
-      return value.sequence->items;
+    case Kind::kSequence: {
+      const Sequence& sequence = *value.sequence;
+      if (!charge_items(heap, sequence.items.size())) return items;
+      items.assign(sequence.items.begin() + static_cast<int64_t>(sequence.num_taken),
+                   sequence.items.end());
+      if (sequence.type == SequenceType::kGenerator) sequence.num_taken = sequence.items.size();
+      return items;
+    }
     case Kind::kDict:
       if (!charge_items(heap, value.dict->items.size())) return items;
       for (const auto& [key, item] : value.dict->items) items.push_back(key);
@@ -274,7 +293,9 @@ Result<std::vector<Value>> iterate(Heap& heap, const Value& value) {
       for (size_t at = 0; at < s.text.size();) {
         const size_t bytes = static_cast<size_t>(utf8_next(s.text.substr(at)).bytes);
         if (!heap.try_steps(1)) break;
-        items.push_back(heap.slice(s, at, at + bytes));
+        // The characters of markup are plain strings.
+        items.push_back(s.markup ? heap.copy(s.text.substr(at, bytes), s.any_untrusted())
+                                 : heap.slice(s, at, at + bytes));
         at += bytes;
       }
       return items;
@@ -292,6 +313,7 @@ Result<int64_t> length(const Value& value) {
   if (value.is(Kind::kSequence) && value.sequence->type != SequenceType::kGenerator) {
     return static_cast<int64_t>(value.sequence->items.size());
   }
+  if (value.is(Kind::kLoop)) return static_cast<int64_t>(value.loop->items->size());
   return fail(ErrorCode::kUsage, "object of type '{}' has no len()", type_name(value));
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <set>
 #include <utility>
 
+#include "minke/text/jinja_check.h"
 #include "minke/text/jinja_expr_parser.h"
 
 namespace minke::jinja {
@@ -94,6 +96,7 @@ class StatementParser {
     if (name == "with") return with();
     if (name == "generation") return generation();
     if (name == "autoescape") return autoescape();
+    if (name == "block") return block();
     if (name == "break") return loop_control(StmtKind::kBreak);
     if (name == "continue") return loop_control(StmtKind::kContinue);
     return tokens_.unexpected("a tag that chat templates may use");
@@ -167,7 +170,6 @@ class StatementParser {
     MK_TRY(tokens_.expect_op("("));
     while (!tokens_.at_op(")")) {
       if (!code.parameters.empty()) MK_TRY(tokens_.expect_op(","));
-      if (tokens_.at_op(")")) break;
       MK_ASSIGN(ExprPtr parameter, expr_.target(false, false));
       const std::string& name = parameter->name;
       if (std::find(code.parameters.begin(), code.parameters.end(), name) !=
@@ -205,6 +207,12 @@ class StatementParser {
     tokens_.next();
     MK_ASSIGN(stmt->code->name, tokens_.take_name());
     MK_TRY(signature(*stmt->code));
+    const auto& names = stmt->code->parameters;
+    const auto caller = std::find(names.begin(), names.end(), "caller");
+    const auto after = static_cast<size_t>(names.end() - caller);
+    if (after > stmt->code->defaults.size()) {
+      return tokens_.unexpected("a default value for the parameter 'caller'");
+    }
     MK_TRY(code_body(*stmt->code, "endmacro"));
     return stmt;
   }
@@ -234,7 +242,7 @@ class StatementParser {
     tokens_.next();
     while (!tokens_.at(TokenType::kBlockEnd)) {
       if (!stmt->bindings.empty()) MK_TRY(tokens_.expect_op(","));
-      MK_ASSIGN(ExprPtr target, expr_.target(false, false));
+      MK_ASSIGN(ExprPtr target, expr_.target(false));
       MK_TRY(tokens_.expect_op("="));
       MK_ASSIGN(ExprPtr value, expr_.expression());
       stmt->bindings.emplace_back(std::move(target), std::move(value));
@@ -260,11 +268,29 @@ class StatementParser {
     return stmt;
   }
 
+  /// Without a parent template a block shows where it stands.
+  Result<StmtPtr> block() {
+    StmtPtr stmt = make(StmtKind::kBlock);
+    tokens_.next();
+    MK_ASSIGN(const std::string name, tokens_.take_name());
+    if (!blocks_.insert(name).second) {
+      return fail(ErrorCode::kCorrupt, "chat template line {}: block '{}' defined twice",
+                  stmt->line, name);
+    }
+    stmt->scoped = tokens_.skip_name("scoped");
+    const int loops = std::exchange(loops_, 0);
+    MK_ASSIGN(stmt->body, body_until("endblock"));
+    loops_ = loops;
+    tokens_.skip_name(name);
+    return stmt;
+  }
+
   TokenStream tokens_;
   std::unique_ptr<Template> template_;
   ExprParser expr_;
   int nesting_ = 0;
   int loops_ = 0;
+  std::set<std::string> blocks_;  // the names of those that were read
 };
 
 }  // namespace
@@ -275,7 +301,9 @@ Result<std::unique_ptr<Template>> parse_template(std::string_view source) {
                 source.size(), kTemplateBytesMax);
   }
   MK_ASSIGN(std::vector<Token> tokens, tokenize(source));
-  return StatementParser(std::move(tokens)).run();
+  MK_ASSIGN(std::unique_ptr<Template> parsed, StatementParser(std::move(tokens)).run());
+  MK_TRY(check_names(*parsed));
+  return parsed;
 }
 
 }  // namespace minke::jinja

@@ -19,24 +19,6 @@ tl::unexpected<Error> too_deep() {
   return fail(ErrorCode::kUsage, "a value is nested deeper than {} levels", kPrintDepthMax);
 }
 
-/// Python's str.isprintable for one character.
-bool is_printable(uint32_t code_point) {
-  if (code_point < 0x7F) return code_point >= 0x20;
-  switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
-    case UTF8PROC_CATEGORY_CC:
-    case UTF8PROC_CATEGORY_CF:
-    case UTF8PROC_CATEGORY_CS:
-    case UTF8PROC_CATEGORY_CO:
-    case UTF8PROC_CATEGORY_CN:
-    case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-    case UTF8PROC_CATEGORY_ZS:
-      return false;
-    default:
-      return true;
-  }
-}
-
 std::string python_escape(uint32_t c, char quote) {
   switch (c) {
     case '\n':
@@ -51,7 +33,7 @@ std::string python_escape(uint32_t c, char quote) {
       break;
   }
   if (c == static_cast<unsigned char>(quote)) return {'\\', quote};
-  if (is_printable(c)) return {};
+  if (is_python_printable(c)) return {};
   if (c < 0x100) return fmt::format("\\x{:02x}", c);
   if (c < 0x10000) return fmt::format("\\u{:04x}", c);
   return fmt::format("\\U{:08x}", c);
@@ -110,9 +92,11 @@ void string_repr(MarkedBuilder& out, const Str& s) {
   const bool single = s.text.find('\'') != std::string_view::npos;
   const bool has_double = s.text.find('"') != std::string_view::npos;
   const char quote = single && !has_double ? '"' : '\'';
+  if (s.markup) out.append("Markup(", false);
   out.append({&quote, 1}, s.any_untrusted());
   append_escaped(out, s, [quote](uint32_t c) { return python_escape(c, quote); });
   out.append({&quote, 1}, s.any_untrusted());
+  if (s.markup) out.append(")", false);
 }
 
 Result<void> dict_repr(MarkedBuilder& out, const Dict& dict, int depth) {
@@ -201,13 +185,14 @@ Result<void> json_dict(MarkedBuilder& out, const Dict& dict, const JsonStyle& st
   std::vector<const std::pair<Value, Value>*> members;
   for (const auto& member : dict.items) members.push_back(&member);
   if (style.sort_keys) {
-    for (const auto* member : members) {
-      if (member->first.is(Kind::kString)) continue;
-      return fail(ErrorCode::kUsage, "only dicts with string keys can be sorted");
-    }
-    std::stable_sort(members.begin(), members.end(), [](const auto* a, const auto* b) {
-      return a->first.string->text < b->first.string->text;
+    Result<void> status;
+    std::stable_sort(members.begin(), members.end(), [&](const auto* a, const auto* b) {
+      if (!status) return false;
+      const Result<std::optional<int>> sign = order(out.heap(), a->first, b->first);
+      if (!sign) status = pass_on(sign);
+      return sign && *sign && **sign < 0;
     });
+    MK_TRY(std::move(status));
   }
   out.append("{", false);
   bool first = true;
@@ -227,7 +212,9 @@ Result<void> json_dict(MarkedBuilder& out, const Dict& dict, const JsonStyle& st
 Result<void> json_list(MarkedBuilder& out, const Sequence& list, const JsonStyle& style,
                        int depth) {
   if (list.type != SequenceType::kList && list.type != SequenceType::kTuple) {
-    return fail(ErrorCode::kUsage, "a generator or view is no JSON, make a list of it first");
+    Value value(Kind::kSequence);
+    value.sequence = &list;
+    return fail(ErrorCode::kUsage, "Object of type {} is not JSON serializable", type_name(value));
   }
   out.append("[", false);
   for (size_t i = 0; i < list.items.size(); ++i) {
@@ -241,6 +228,23 @@ Result<void> json_list(MarkedBuilder& out, const Sequence& list, const JsonStyle
 }
 
 }  // namespace
+
+bool is_python_printable(uint32_t code_point) {
+  if (code_point < 0x7F) return code_point >= 0x20;
+  switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+    case UTF8PROC_CATEGORY_ZS:
+      return false;
+    default:
+      return true;
+  }
+}
 
 std::string float_repr(double value) {
   std::string text = fmt::format("{}", value);
@@ -337,8 +341,7 @@ Result<void> print_json(MarkedBuilder& out, const Value& value, const JsonStyle&
     default:
       break;
   }
-  if (value.is(Kind::kUndefined)) return undefined_error(value);
-  return fail(ErrorCode::kUsage, "a {} is no JSON", type_name(value));
+  return fail(ErrorCode::kUsage, "Object of type {} is not JSON serializable", type_name(value));
 }
 
 }  // namespace minke::jinja

@@ -7,6 +7,9 @@ namespace minke::jinja {
 /// Python's repr of a float: shortest digits that read back the same, "1.0", "1e+16", "inf".
 std::string float_repr(double value);
 
+/// Python's str.isprintable for one character.
+bool is_python_printable(uint32_t code_point);
+
 /// Appends Python's str(value): what {{ value }} prints. Undefined prints nothing.
 Result<void> print_str(MarkedBuilder& out, const Value& value);
 

@@ -259,24 +259,74 @@ Result<Value> method_is_case(Interpreter& run, Call& call) {
   return Value::of_bool(cased);
 }
 
+/// Python's casefold: lower case, and ss for the sharp s.
+Result<Value> method_casefold(Interpreter& run, Call& call) {
+  const Value lower = change_case(run.heap(), *call.self.string, CaseChange::kLower);
+  return replace(run.heap(), *lower.string, Str{.text = "\u00df"}, Str{.text = "ss"}, -1);
+}
+
+/// Whether every word starts with its only capital, and there is one.
+Result<Value> method_istitle(Interpreter& run, Call& call) {
+  const std::string_view text = call.self.string->text;
+  run.heap().try_work(text.size() * 4);
+  bool found = false;
+  bool inside_word = false;
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Char c = utf8_next(text.substr(at));
+    const auto type = category(c.code_point);
+    const bool upper = type == UTF8PROC_CATEGORY_LU || type == UTF8PROC_CATEGORY_LT;
+    const bool lower = type == UTF8PROC_CATEGORY_LL;
+    if ((upper && inside_word) || (lower && !inside_word)) return Value::of_bool(false);
+    found |= upper;
+    inside_word = upper || lower;
+    at += static_cast<size_t>(c.bytes);
+  }
+  return Value::of_bool(found);
+}
+
+Result<Value> method_isidentifier(Interpreter& run, Call& call) {
+  const std::string_view text = call.self.string->text;
+  run.heap().try_work(text.size() * 4);
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Char c = utf8_next(text.substr(at));
+    const bool starts = is_alpha(c.code_point) || c.code_point == '_';
+    if (!starts && (at == 0 || !is_decimal(c.code_point))) return Value::of_bool(false);
+    at += static_cast<size_t>(c.bytes);
+  }
+  return Value::of_bool(!text.empty());
+}
+
+Result<Value> method_format_map(Interpreter& run, Call& call) {
+  if (!call.args[0].is(Kind::kDict)) return fail(ErrorCode::kUsage, "format_map needs a dict");
+  Arguments arguments;
+  for (const auto& [key, value] : call.args[0].dict->items) {
+    if (key.is(Kind::kString)) arguments.keyword.emplace_back(key.string->text, value);
+  }
+  return brace_format(run, *call.self.string, arguments);
+}
+
 constexpr Builtin kStringMethods[] = {
     {"capitalize", "", 0, method_case<CaseChange::kCapitalize>},
-    {"casefold", "", 0, method_case<CaseChange::kLower>},
+    {"casefold", "", 0, method_casefold},
     {"center", "width fillchar", 1, method_justify<Side::kBoth>},
     {"count", "sub start end", 1, method_count},
     {"endswith", "suffix start end", 1, method_starts<true>},
     {"expandtabs", "tabsize", 0, method_expandtabs},
     {"find", "sub start end", 1, method_find<false, false>},
     {"format", "*", 0, method_format},
+    {"format_map", "mapping", 1, method_format_map},
     {"index", "sub start end", 1, method_find<false, true>},
     {"isalnum", "", 0, method_all<is_alnum>},
     {"isalpha", "", 0, method_all<is_alpha>},
     {"isascii", "", 0, method_all<is_ascii, true>},
     {"isdecimal", "", 0, method_all<is_decimal>},
     {"isdigit", "", 0, method_all<is_digit>},
+    {"isidentifier", "", 0, method_isidentifier},
     {"islower", "", 0, method_is_case<false>},
     {"isnumeric", "", 0, method_all<is_number>},
+    {"isprintable", "", 0, method_all<is_python_printable, true>},
     {"isspace", "", 0, method_all<is_python_space>},
+    {"istitle", "", 0, method_istitle},
     {"isupper", "", 0, method_is_case<true>},
     {"join", "iterable", 1, method_join},
     {"ljust", "width fillchar", 1, method_justify<Side::kLeft>},

@@ -113,7 +113,7 @@ Result<Value> get_slice(Heap& heap, const Value& container, const Value& start, 
   const bool list =
       container.is(Kind::kSequence) && container.sequence->type <= SequenceType::kRange;
   if (!list && !container.is(Kind::kString)) {
-    return fail(ErrorCode::kUsage, "'{}' object cannot be sliced", type_name(container));
+    return fail(ErrorCode::kUsage, "'{}' object is not subscriptable", type_name(container));
   }
   MK_ASSIGN(const int64_t size, length(container));
   MK_ASSIGN(const Bounds b, bounds(size, start, stop, step));

@@ -1,6 +1,7 @@
 // The tests of `x is name(...)`.
 #include "minke/text/jinja_builtin_tables.h"
 #include "minke/text/jinja_builtins.h"
+#include "minke/text/jinja_print.h"
 #include "minke/text/jinja_text.h"
 
 namespace minke::jinja {
@@ -22,7 +23,10 @@ bool is_float(const Value& v) { return v.is(Kind::kFloat); }
 bool is_number(const Value& v) { return v.is_number(); }
 bool is_string(const Value& v) { return v.is(Kind::kString); }
 bool is_mapping(const Value& v) { return v.is(Kind::kDict); }
-bool is_callable(const Value& v) { return v.is(Kind::kFunction) || v.is(Kind::kLoop); }
+/// Undefined values can be called as far as Python sees; it is an error to do so.
+bool is_callable(const Value& v) {
+  return v.is(Kind::kFunction) || v.is(Kind::kLoop) || v.is(Kind::kUndefined);
+}
 bool is_iterable(const Value& v) {
   return v.is(Kind::kUndefined) || v.is(Kind::kString) || v.is(Kind::kSequence) ||
          v.is(Kind::kDict) || v.is(Kind::kLoop);
@@ -55,13 +59,16 @@ template <CaseChange change>
 Result<Value> test_case(Interpreter& run, Call& call) {
   const Builtin* const method =
       find_string_method(change == CaseChange::kUpper ? "isupper" : "islower");
-  if (!call.self.is(Kind::kString)) return Value::of_bool(false);
+  MK_ASSIGN(call.self, to_str(run.heap(), call.self));
   return method->run(run, call);
 }
 
 Result<Value> test_same(Interpreter& run, Call& call) {
   const Value& other = call.args[0];
   if (call.self.kind != other.kind) return Value::of_bool(false);
+  if (call.self.is(Kind::kUndefined)) {
+    return Value::of_bool(call.self.undefined == other.undefined);
+  }
   if (call.self.is(Kind::kSequence)) return Value::of_bool(call.self.sequence == other.sequence);
   if (call.self.is(Kind::kDict)) return Value::of_bool(call.self.dict == other.dict);
   MK_ASSIGN(const bool same, equals(run.heap(), call.self, other));

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "minke/base/utf8.h"
+#include "minke/text/jinja_case.h"
 #include "minke/text/jinja_lexer.h"
 #include "minke/text/jinja_operators.h"
 #include "minke/text/jinja_print.h"
@@ -34,16 +35,9 @@ TextRange strip_range(std::string_view s, Side side, const CharTest& drop) {
   return kept;
 }
 
-uint32_t to_upper(uint32_t c) {
-  return static_cast<uint32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
+bool is_upper(uint32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_LU;
 }
-uint32_t to_lower(uint32_t c) {
-  return static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
-}
-uint32_t to_title(uint32_t c) {
-  return static_cast<uint32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
-}
-bool is_cased(uint32_t c) { return to_upper(c) != c || to_lower(c) != c; }
 
 /// Maps every character. ASCII keeps its marks; other text is marked as a whole, as its length may
 /// change.
@@ -66,14 +60,6 @@ Value map_characters(Heap& heap, const Str& s, Map map) {
     marks.push_back({0, text.size()});
   }
   return heap.adopt(std::move(text), std::move(marks));
-}
-
-void append_upper(std::string& out, uint32_t c) {
-  if (c == 0xDF) {
-    out += "SS";
-  } else {
-    utf8_append(out, to_upper(c));
-  }
 }
 
 }  // namespace
@@ -102,18 +88,14 @@ Value change_case(Heap& heap, const Str& s, CaseChange change) {
         append_upper(out, c);
         return;
       case CaseChange::kLower:
-        utf8_append(out, to_lower(c));
+        append_lower(out, c);
         return;
       case CaseChange::kCapitalize:
       case CaseChange::kTitle:
-        utf8_append(out, inside_word ? to_lower(c) : to_title(c));
+        inside_word ? append_lower(out, c) : append_title(out, c);
         break;
       case CaseChange::kSwap:
-        if (to_lower(c) != c) {
-          utf8_append(out, to_lower(c));
-        } else {
-          append_upper(out, c);
-        }
+        is_upper(c) ? append_lower(out, c) : append_upper(out, c);
         return;
     }
     inside_word = change == CaseChange::kCapitalize || is_cased(c);
@@ -126,7 +108,7 @@ Value title_words(Heap& heap, const Str& s) {
     const bool breaks =
         is_python_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
     if (breaks || inside_word) {
-      utf8_append(out, to_lower(c));
+      append_lower(out, c);
     } else {
       append_upper(out, c);
     }

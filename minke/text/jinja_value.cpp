@@ -149,6 +149,12 @@ Value Heap::range(std::vector<Value>&& items, std::string text) {
   return value;
 }
 
+Value Heap::group(const Value& grouper, const Value& list) {
+  const Value value = sequence(SequenceType::kTuple, {grouper, list});
+  sequences_.back().is_group = true;
+  return value;
+}
+
 Value Heap::dict(Dict&& dict) {
   try_bytes(static_cast<int64_t>(sizeof(Dict) + dict.items.size() * 4 * sizeof(Value)));
   Value value(Kind::kDict);
@@ -163,10 +169,10 @@ Value Heap::name_space() {
   return value;
 }
 
-Value Heap::undefined(std::string_view name, const char* owner) {
+Value Heap::undefined(std::string_view name, const char* owner, Missing what) {
   try_bytes(sizeof(Undefined));
   Value value(Kind::kUndefined);
-  value.undefined = &undefineds_.emplace_back(Undefined{name, owner});
+  value.undefined = &undefineds_.emplace_back(Undefined{name, owner, what});
   return value;
 }
 

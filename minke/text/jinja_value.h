@@ -57,10 +57,15 @@ struct Str {
   bool is_ascii() const { return length() == static_cast<int64_t>(text.size()); }
 };
 
+/// What is undefined: a variable, an attribute, an item that is no attribute, or an attribute that
+/// the sandbox keeps away.
+enum class Missing : uint8_t { kVariable, kAttribute, kElement, kUnsafe };
+
 /// Why a value is undefined: for the message when it is used.
 struct Undefined {
   std::string_view name;
-  const char* owner = nullptr;  ///< type name of the object that lacks the attribute, or null
+  const char* owner = nullptr;  ///< type name of the object that lacks it; null for a variable
+  Missing what = Missing::kVariable;
 };
 
 struct Sequence;
@@ -135,6 +140,9 @@ struct Sequence {
   SequenceType type = SequenceType::kList;
   std::vector<Value> items;
   std::string range_text;  ///< how a range prints
+  bool is_group = false;   ///< a tuple of groupby: has the attributes grouper and list
+  /// Of a generator, the items that were taken: each can be had once, as in Python.
+  mutable size_t num_taken = 0;
 };
 
 /// An insertion-ordered dict. `index` holds the string keys once there are more than a few.
@@ -209,9 +217,12 @@ class Heap {
 
   Value sequence(SequenceType type, std::vector<Value>&& items);
   Value range(std::vector<Value>&& items, std::string text);
+  /// The tuple (grouper, list) with these names for its parts.
+  Value group(const Value& grouper, const Value& list);
   Value dict(Dict&& dict);
   Value name_space();
-  Value undefined(std::string_view name, const char* owner = nullptr);
+  Value undefined(std::string_view name, const char* owner = nullptr,
+                  Missing what = Missing::kVariable);
   Value function(Function&& function);
   Scope* scope(Scope* parent);
   LoopState* loop();
@@ -246,6 +257,7 @@ class MarkedBuilder {
   size_t size() const { return text_.size(); }
   /// Appending does nothing any more: a printer of nested values has to stop its recursion.
   bool exhausted() const { return heap_->exhausted() != nullptr; }
+  Heap& heap() { return *heap_; }
   Value finish() { return heap_->adopt(std::move(text_), std::move(marks_)); }
   MarkedText take() { return {std::move(text_), std::move(marks_)}; }
 

@@ -32,8 +32,8 @@ NAMED = re.compile(r"SmolLM2|Qwen2\.5-7B|Qwen3-0|Llama-3(\.1)?([-.]8B|\.jinja)|M
 NOW_SECONDS = 1_700_000_000  # what strftime_now tells, in UTC
 SPECIAL_TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 
-WORDS = r"""Hello whale the of a 42 3.14 naïve straße ÀÉ İstanbul ﬁne 你好 世界，鲸鱼。 数学：证明 𝒳² ½ Ⅷ ٣ русский
-עברית 日本語 한국어 🐳 👩‍👩‍👧 é " ' `x` \\ \\n \\u0041 / & < > &amp; <b> {{ messages }} {% raw %}
+WORDS = r"""Hello whale the of a 42 3.14 naïve straße ÀÉ İstanbul ﬁne 你好 世界，鲸鱼。 数学：证明 𝒳² ½ Ⅷ ٣
+русский עברית 日本語 한국어 🐳 👩‍👩‍👧 é " ' `x` \\ \\n \\u0041 / & < > &amp; <b> {{ messages }} {% raw %}
 {# c #} %} }} ${x} %s %(a)s {0} [INST] [/INST] <<SYS>> <s> </s> <|im_start|> <|im_end|>
 <|im_start|>system <|eot_id|> <|start_header_id|> <｜User｜> <｜Assistant｜>
 <｜end▁of▁sentence｜> <｜tool▁calls▁begin｜> <think> </think> <|channel|> <end_of_turn>

@@ -3,13 +3,17 @@
 The environment is the one that transformers makes for chat templates
 (utils/chat_template_utils.py): ImmutableSandboxedEnvironment, trim_blocks,
 lstrip_blocks, loop controls, the generation tag, its tojson, raise_exception,
-namespace. The first line records the versions. Run with an output path:
+namespace. The first line records the versions; jinja_language.cases holds more cases. Run with an output path:
 
     python tests/golden/jinja_golden.py tests/golden/jinja_cases.jsonl
 """
 
+import copy
+import datetime
 import json
+import os
 import platform
+import re
 import sys
 
 import jinja2
@@ -72,6 +76,8 @@ def make_environment():
     env.globals["raise_exception"] = raise_exception
     return env
 
+
+NOW_SECONDS = 1_700_000_000  # what strftime_now tells
 
 VARIABLES = {
     "messages": [
@@ -331,16 +337,30 @@ def expression_cases():
         yield part
 
 
+def language_cases():
+    """The lines of jinja_language.cases: expressions or templates, with \u23ce for a line break."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "jinja_language.cases")
+    with open(path, encoding="utf-8", newline="\n") as file:
+        for line in file.read().split("\n"):
+            if line and not line.startswith("# "):
+                case = line.replace("\u23ce", "\n")
+                yield case if re.search(r"\{[{%#]", line) else "{{ " + case + " }}"
+
+
 def main():
     env = make_environment()
+    now = datetime.datetime.fromtimestamp(NOW_SECONDS, datetime.timezone.utc)
+    env.globals["strftime_now"] = now.strftime
     cases = ["{{ " + e + " }}" for e in expression_cases()] + TEMPLATES + CHATS
+    cases += language_cases()
     with open(sys.argv[1], "w", encoding="utf-8") as out:
         print(json.dumps({"jinja2": jinja2.__version__, "python": platform.python_version(),
                           "variables": VARIABLES}, ensure_ascii=False), file=out)
         for source in dict.fromkeys(cases):
             case = {"template": source}
             try:
-                case["text"] = env.from_string(source).render(documents=None, **VARIABLES)
+                variables = copy.deepcopy(VARIABLES)  # jinja2's indent appends to a list
+                case["text"] = env.from_string(source).render(documents=None, **variables)
             except Exception as error:
                 case["error"] = f"{type(error).__name__}: {error}"
             if "generator object" in case.get("text", "") or " at 0x" in case.get("text", ""):

@@ -27,13 +27,15 @@ struct ChatInput {
   std::optional<int64_t> now_seconds;
 };
 
-/// What one rendering may use. A template that wants more fails with an Error; the defaults are far
-/// above what published templates need for a million tokens.
+/// What one rendering may use. A template that wants more fails with an Error. The defaults are
+/// above what published templates need for a million tokens (4 MB of text), and small enough that
+/// no template takes 256 MB of this process or more than about a second: a step is some 10 to 30
+/// ns, and what the run holds may be twice what is counted while strings and lists grow.
 struct ChatLimits {
-  int64_t steps_max = 50'000'000;          ///< evaluated nodes, loop turns and bytes touched / 64
-  int64_t depth_max = 400;                 ///< nested statements, expressions and calls
-  int64_t output_bytes_max = 64ll << 20;   ///< of the rendered text
-  int64_t memory_bytes_max = 512ll << 20;  ///< of all strings, lists and dicts of the run
+  int64_t steps_max = 20'000'000;         ///< evaluated nodes, loop turns, bytes looked at / 4
+  int64_t depth_max = 400;                ///< nested statements, expressions and calls
+  int64_t output_bytes_max = 32ll << 20;  ///< of the rendered text
+  int64_t memory_bytes_max = 64ll << 20;  ///< of all strings, lists and dicts of the run
 };
 
 /// A parsed chat template: Jinja as transformers runs it (jinja2's ImmutableSandboxedEnvironment
@@ -43,7 +45,7 @@ struct ChatLimits {
 /// Immutable after parse(): render() may run in many threads at once. Movable, not copyable.
 class ChatTemplate {
  public:
-  /// Parses `source`. Error kCorrupt: syntax, with the line; or larger than 1 MiB, or too deep.
+  /// Parses `source`. Error kCorrupt: syntax, with the line; or larger than 512 KiB, or too deep.
   static Result<ChatTemplate> parse(std::string source);
 
   /// Renders a conversation. All text that came from messages, tools and extra is in `untrusted`

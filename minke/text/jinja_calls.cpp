@@ -18,6 +18,10 @@ Result<void> Interpreter::spread(const Argument& argument, const Value& value, A
   if (!value.is(Kind::kDict)) {
     return fail(ErrorCode::kUsage, "** needs a dict, found '{}'", type_name(value));
   }
+  const size_t count = value.dict->items.size();
+  if (!heap_.try_bytes(static_cast<int64_t>(count * 2 * sizeof(out.keyword[0])))) {
+    return limit_error();
+  }
   for (const auto& [key, item] : value.dict->items) {
     if (!key.is(Kind::kString)) return fail(ErrorCode::kUsage, "** needs string keys");
     out.keyword.emplace_back(key.string->text, item);
@@ -138,6 +142,7 @@ Result<void> Interpreter::bind_macro(const MacroCode& code, Arguments&& argument
       // A ** dict may have brought the caller's keys, so they count as untrusted.
       set_key(heap_, kwargs, heap_.view(name, true), value);
     }
+    if (heap_.exhausted()) return limit_error();
   }
   const bool too_many = !varargs.empty() && !code.uses_varargs;
   const bool unknown = !kwargs.items.empty() && !code.uses_kwargs;

@@ -79,7 +79,7 @@ Result<Value> Interpreter::evaluate(const Expr& expr) {
 
 Value Interpreter::lookup(std::string_view name) {
   for (const Scope* scope = scope_; scope; scope = scope->parent) {
-    heap_.try_steps(static_cast<int64_t>(scope->variables.size() / 8));
+    heap_.try_steps(static_cast<int64_t>(scope->variables.size() / 2));
     for (const auto& [known, value] : scope->variables) {
       if (known == name) return value;
     }
@@ -126,7 +126,7 @@ Result<Value> Interpreter::item(const Value& value, const Value& key) {
 Result<Value> Interpreter::attribute(const Value& value, std::string_view name) {
   if (value.is(Kind::kUndefined)) return undefined_error(value);
   if (value.is(Kind::kNamespace)) {
-    heap_.try_steps(static_cast<int64_t>(value.name_space->attributes.size() / 8));
+    heap_.try_steps(static_cast<int64_t>(value.name_space->attributes.size() / 2));
     for (const auto& [known, attribute] : value.name_space->attributes) {
       if (known->text == name) return attribute;
     }

@@ -53,8 +53,8 @@ Result<Value> filter_default(Interpreter& run, Call& call) {
   return call.args[0].given() ? call.args[0] : run.heap().view("", false);
 }
 
-Result<Value> filter_length(Interpreter&, Call& call) {
-  MK_ASSIGN(const int64_t count, length(call.self));
+Result<Value> filter_length(Interpreter& run, Call& call) {
+  MK_ASSIGN(const int64_t count, length(run.heap(), call.self));
   return Value::of_int(count);
 }
 
@@ -84,16 +84,16 @@ Result<Value> filter_truncate(Interpreter& run, Call& call) {
   MK_ASSIGN(const int64_t count, integer_or(call.args[0], 255));
   MK_ASSIGN(const int64_t leeway, integer_or(call.args[3], 5));
   if (!call.self.is(Kind::kString)) {  // lists that are short enough pass through
-    MK_ASSIGN(const int64_t size, length(call.self));
+    MK_ASSIGN(const int64_t size, length(run.heap(), call.self));
     if (size <= count + leeway) return call.self;
     return fail(ErrorCode::kUsage, "truncate needs a string, found '{}'", type_name(call.self));
   }
   const Str* const s = call.self.string;
   const Value end = call.args[2].is(Kind::kString) ? call.args[2] : run.heap().view("...", false);
-  const int64_t kept = count - end.string->length();
+  const int64_t kept = count - run.heap().length(*end.string);
   if (kept < 0 || leeway < 0) return fail(ErrorCode::kUsage, "truncate: length below its ending");
-  if (s->length() <= count + leeway) return Value::of_string(s);
-  size_t bytes = byte_offset(*s, kept);
+  if (run.heap().length(*s) <= count + leeway) return Value::of_string(s);
+  size_t bytes = byte_offset(run.heap(), *s, kept);
   if (!truth(call.args[1])) {
     const size_t space = s->text.substr(0, bytes).rfind(' ');
     if (space != std::string_view::npos) bytes = space;
@@ -106,7 +106,7 @@ Result<Value> filter_wordcount(Interpreter& run, Call& call) {
   MK_ASSIGN(const Str* s, self_text(run, call));
   int64_t count = 0;
   bool inside = false;
-  run.heap().try_work(s->text.size() * 4);
+  run.heap().try_scan(s->text.size());
   for (size_t at = 0; at < s->text.size();) {
     const Utf8Char c = utf8_next(s->text.substr(at));
     const bool word = c.code_point == '_' ||
@@ -318,7 +318,10 @@ Result<Value> filter_attr(Interpreter& run, Call& call) {
 /// Percent escapes; in a query "/" has one, too, and a space is "+".
 Value url_quote(Heap& heap, const Str& s, bool query) {
   std::string text;
-  if (!heap.try_bytes(static_cast<int64_t>(s.text.size() * 3))) return heap.view({}, false);
+  const size_t bytes = s.text.size();
+  if (!heap.try_bytes(static_cast<int64_t>(bytes * 3)) || !heap.try_scan(bytes * 8)) {
+    return heap.view({}, false);
+  }
   for (const char c : s.text) {
     const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' ||
                        c == '-' || c == '~' || (c == '/' && !query);

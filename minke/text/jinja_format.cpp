@@ -51,7 +51,7 @@ Result<void> percent_value(Heap& heap, MarkedBuilder& out, const Value& value, F
     return {};
   }
   if (spec.type == 'c') {
-    if (value.is(Kind::kString) && value.string->length() == 1) {
+    if (value.is(Kind::kString) && heap.length(*value.string) == 1) {
       append_text(heap, out, value, spec, '>');
       return {};
     }

@@ -92,7 +92,7 @@ std::string float_digits(double value, const FormatSpec& spec) {
 /// Appends `body` padded to the width, with `sign` before it.
 void append_padded(MarkedBuilder& out, const Str& body, std::string_view sign,
                    const FormatSpec& spec, char default_align, bool untrusted) {
-  const int64_t size = body.length() + static_cast<int64_t>(sign.size());
+  const int64_t size = out.heap().length(body) + static_cast<int64_t>(sign.size());
   const int64_t missing = std::max<int64_t>(spec.width - size, 0);
   const char align = spec.align ? spec.align : default_align;
   const int64_t before = align == '>' || align == '=' ? missing : align == '^' ? missing / 2 : 0;
@@ -122,7 +122,7 @@ void append_text(Heap& heap, MarkedBuilder& out, const Value& text, const Format
   if (spec.precision < 0) {
     append_padded(out, s, "", spec, default_align, false);
   } else {
-    const Value cut = heap.slice(s, 0, byte_offset(s, spec.precision));
+    const Value cut = heap.slice(s, 0, byte_offset(heap, s, spec.precision));
     append_padded(out, *cut.string, "", spec, default_align, false);
   }
 }

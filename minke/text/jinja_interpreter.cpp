@@ -175,7 +175,7 @@ Result<Flow> Interpreter::run_loop(const Stmt& stmt, const Value& iterable, Scop
 }
 
 void Interpreter::set_variable(std::string_view name, const Value& value) {
-  heap_.try_steps(static_cast<int64_t>(scope_->variables.size() / 8));
+  heap_.try_steps(static_cast<int64_t>(scope_->variables.size() / 2));
   for (auto& [known, old] : scope_->variables) {
     if (known == name) {
       old = value;
@@ -197,7 +197,7 @@ Result<void> Interpreter::assign_attribute(const Expr& target, const Value& valu
                 target.text);
   }
   auto& attributes = owner.name_space->attributes;
-  heap_.try_steps(static_cast<int64_t>(attributes.size() / 8));
+  heap_.try_steps(static_cast<int64_t>(attributes.size() / 2));
   for (auto& [name, old] : attributes) {
     if (name->text == target.text) {
       old = value;

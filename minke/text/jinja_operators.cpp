@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "minke/base/utf8.h"
 
@@ -10,8 +11,10 @@ namespace minke::jinja {
 namespace {
 
 constexpr int kCompareDepthMax = 100;
-/// Dicts above this size look their string keys up in a hash table.
+/// Dicts above this size look their keys up in a hash table.
 constexpr size_t kScanMax = 8;
+/// Of an entry of that table, with its share of the buckets.
+constexpr int64_t kNodeBytes = 48;
 
 tl::unexpected<Error> no_order(const Value& a, const Value& b) {
   return fail(ErrorCode::kUsage, "'{}' and '{}' cannot be compared with < or >", type_name(a),
@@ -61,7 +64,7 @@ Result<bool> contains(Heap& heap, const Value& item, const Value& container) {
                     type_name(item));
       }
       const size_t work = container.string->text.size() + item.string->text.size();
-      if (!heap.try_work(work)) return false;
+      if (!heap.try_scan(work)) return false;
       return find_text(container.string->text, item.string->text) != std::string_view::npos;
     }
     case Kind::kDict: {
@@ -306,9 +309,9 @@ Result<std::vector<Value>> iterate(Heap& heap, const Value& value) {
   return fail(ErrorCode::kUsage, "'{}' object is not iterable", type_name(value));
 }
 
-Result<int64_t> length(const Value& value) {
+Result<int64_t> length(Heap& heap, const Value& value) {
   if (value.is(Kind::kUndefined)) return 0;
-  if (value.is(Kind::kString)) return value.string->length();
+  if (value.is(Kind::kString)) return heap.length(*value.string);
   if (value.is(Kind::kDict)) return static_cast<int64_t>(value.dict->items.size());
   if (value.is(Kind::kSequence) && value.sequence->type != SequenceType::kGenerator) {
     return static_cast<int64_t>(value.sequence->items.size());
@@ -317,31 +320,59 @@ Result<int64_t> length(const Value& value) {
   return fail(ErrorCode::kUsage, "object of type '{}' has no len()", type_name(value));
 }
 
-const Value* find_key(Heap& heap, const Dict& dict, std::string_view key) {
-  if (dict.items.size() > kScanMax) {
-    if (dict.index.empty()) {
-      heap.try_steps(static_cast<int64_t>(dict.items.size()));
-      for (size_t i = 0; i < dict.items.size(); ++i) {
-        const Value& other = dict.items[i].first;
-        if (other.is(Kind::kString)) dict.index.emplace(other.string->text, i);
-      }
-    }
-    const auto found = dict.index.find(key);
-    return found == dict.index.end() ? nullptr : &dict.items[found->second].second;
+namespace {
+
+size_t hash_of(std::string_view text) { return std::hash<std::string_view>()(text); }
+
+/// Equal keys have equal hashes; numbers are equal across their types.
+size_t hash_of(const Value& key) {
+  if (key.is(Kind::kString)) return hash_of(key.string->text);
+  if (key.is_number()) return std::hash<double>()(key.as_float());
+  if (!key.is(Kind::kSequence)) return static_cast<size_t>(key.kind);
+  size_t hash = key.sequence->items.size();
+  for (const Value& item : key.sequence->items) {
+    if (!item.is(Kind::kSequence)) hash = hash * 31 + hash_of(item);
   }
-  for (const auto& [other, value] : dict.items) {
-    if (other.is(Kind::kString) && other.string->text == key) return &value;
+  return hash;
+}
+
+/// The item for which `is_key` holds among those with that hash, or of a small dict among all.
+template <class IsKey>
+const Value* find_item(Heap& heap, const Dict& dict, size_t hash, const IsKey& is_key) {
+  if (dict.items.size() <= kScanMax) {
+    for (const auto& [key, value] : dict.items) {
+      if (is_key(key)) return &value;
+    }
+    return nullptr;
+  }
+  if (dict.index.empty()) {
+    const auto count = static_cast<int64_t>(dict.items.size());
+    if (!heap.try_steps(4 * count) || !heap.try_bytes(count * kNodeBytes)) return nullptr;
+    for (size_t i = 0; i < dict.items.size(); ++i) {
+      dict.index.emplace(hash_of(dict.items[i].first), i);
+    }
+  }
+  const auto [begin, end] = dict.index.equal_range(hash);
+  for (auto found = begin; found != end && !heap.exhausted(); ++found) {
+    if (is_key(dict.items[found->second].first)) return &dict.items[found->second].second;
   }
   return nullptr;
 }
 
+}  // namespace
+
+const Value* find_key(Heap& heap, const Dict& dict, std::string_view key) {
+  return find_item(heap, dict, hash_of(key), [&](const Value& other) {
+    return other.is(Kind::kString) && heap.try_steps(1) && other.string->text == key;
+  });
+}
+
 const Value* find_key(Heap& heap, const Dict& dict, const Value& key) {
   if (key.is(Kind::kString)) return find_key(heap, dict, key.string->text);
-  for (const auto& [other, value] : dict.items) {
+  return find_item(heap, dict, hash_of(key), [&](const Value& other) {
     const Result<bool> same = equals(heap, other, key);
-    if (same && *same) return &value;
-  }
-  return nullptr;
+    return same && *same;
+  });
 }
 
 void set_key(Heap& heap, Dict& dict, const Value& key, const Value& value) {
@@ -349,14 +380,15 @@ void set_key(Heap& heap, Dict& dict, const Value& key, const Value& value) {
   if (found) {
     const auto at = std::find_if(dict.items.begin(), dict.items.end(),
                                  [found](const auto& item) { return &item.second == found; });
+    heap.try_steps((at - dict.items.begin()) / 4);
     at->second = value;
     return;
   }
-  heap.try_bytes(static_cast<int64_t>(4 * sizeof(Value)));
-  dict.items.emplace_back(key, value);
-  if (!dict.index.empty() && key.is(Kind::kString)) {
-    dict.index.emplace(key.string->text, dict.items.size() - 1);
+  if (!heap.try_steps(4) || !heap.try_bytes(static_cast<int64_t>(4 * sizeof(Value)) + kNodeBytes)) {
+    return;
   }
+  dict.items.emplace_back(key, value);
+  if (!dict.index.empty()) dict.index.emplace(hash_of(key), dict.items.size() - 1);
 }
 
 }  // namespace minke::jinja

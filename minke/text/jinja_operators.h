@@ -39,7 +39,7 @@ Result<Value> negate(const Value& value);
 Result<std::vector<Value>> iterate(Heap& heap, const Value& value);
 
 /// len(value); an Error where Python has none.
-Result<int64_t> length(const Value& value);
+Result<int64_t> length(Heap& heap, const Value& value);
 
 /// The value of `key`, or null.
 const Value* find_key(Heap& heap, const Dict& dict, const Value& key);
@@ -59,6 +59,6 @@ Result<Value> get_slice(Heap& heap, const Value& container, const Value& start, 
                         const Value& step);
 
 /// The byte offset of character `index` of `s`, which may be one past its end.
-size_t byte_offset(const Str& s, int64_t index);
+size_t byte_offset(Heap& heap, const Str& s, int64_t index);
 
 }  // namespace minke::jinja

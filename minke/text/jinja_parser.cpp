@@ -12,6 +12,7 @@ namespace minke::jinja {
 namespace {
 
 using StmtPtr = std::unique_ptr<Stmt>;
+constexpr size_t kParametersMax = 255;  // of a macro; their names are searched one by one
 
 class StatementParser {
  public:
@@ -172,6 +173,9 @@ class StatementParser {
       if (!code.parameters.empty()) MK_TRY(tokens_.expect_op(","));
       MK_ASSIGN(ExprPtr parameter, expr_.target(false, false));
       const std::string& name = parameter->name;
+      if (code.parameters.size() >= kParametersMax) {
+        return tokens_.unexpected(fmt::format("at most {} parameters", kParametersMax));
+      }
       if (std::find(code.parameters.begin(), code.parameters.end(), name) !=
           code.parameters.end()) {
         return tokens_.unexpected(fmt::format("the parameter '{}' once", name));

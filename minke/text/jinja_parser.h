@@ -8,7 +8,7 @@
 namespace minke::jinja {
 
 /// Limits that hold while parsing: a template is a hostile file's string.
-inline constexpr size_t kTemplateBytesMax = size_t{1} << 20;
+inline constexpr size_t kTemplateBytesMax = size_t{1} << 19;
 inline constexpr int kNestingMax = 100;    ///< statements and brackets within each other
 inline constexpr int kExprDepthMax = 150;  ///< also counts chains such as a + b + c or a.b.c
 

@@ -66,15 +66,17 @@ std::string json_escape(uint32_t c, bool ensure_ascii) {
 }
 
 bool is_marked(const Str& s, size_t at) {
-  return std::any_of(s.marks.begin(), s.marks.end(),
-                     [at](const TextRange& m) { return m.begin <= at && at < m.end; });
+  const auto mark = std::partition_point(s.marks.begin(), s.marks.end(),
+                                         [at](const TextRange& m) { return m.end <= at; });
+  return mark != s.marks.end() && mark->begin <= at;
 }
 
 /// Appends `s` with `escape(code_point)` in place of each character for which it is not empty.
 template <class Escape>
 void append_escaped(MarkedBuilder& out, const Str& s, Escape escape) {
   size_t plain = 0;
-  for (size_t at = 0; at < s.text.size();) {
+  if (!out.heap().try_scan(s.text.size())) return;
+  for (size_t at = 0; at < s.text.size() && !out.exhausted();) {
     const Utf8Char c = utf8_next(s.text.substr(at));
     const std::string escaped = escape(c.code_point);
     const size_t next = at + static_cast<size_t>(c.bytes);

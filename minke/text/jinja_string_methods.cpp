@@ -66,21 +66,22 @@ Result<Value> method_partition(Interpreter& run, Call& call) {
 }
 
 /// Bytes [start, end) of the string for methods with character positions at args[1], args[2].
-Result<TextRange> search_range(const Call& call) {
+Result<TextRange> search_range(Interpreter& run, const Call& call) {
   const Str& s = *call.self.string;
-  const int64_t size = s.length();
+  const int64_t size = run.heap().length(s);
   MK_ASSIGN(int64_t start, integer_or(call.args[1], 0));
   MK_ASSIGN(int64_t end, integer_or(call.args[2], size));
   const auto clamp = [size](int64_t index) {
     return std::clamp<int64_t>(index < 0 ? index + size : index, 0, size);
   };
   if (start > size) return TextRange{1, 0};
-  return TextRange{byte_offset(s, clamp(start)), byte_offset(s, clamp(end))};
+  return TextRange{byte_offset(run.heap(), s, clamp(start)),
+                   byte_offset(run.heap(), s, clamp(end))};
 }
 
 template <bool at_end>
 Result<Value> method_starts(Interpreter& run, Call& call) {
-  MK_ASSIGN(const TextRange range, search_range(call));
+  MK_ASSIGN(const TextRange range, search_range(run, call));
   std::vector<Value> options = {call.args[0]};
   if (call.args[0].is(Kind::kSequence) && call.args[0].sequence->type == SequenceType::kTuple) {
     options = call.args[0].sequence->items;
@@ -103,11 +104,11 @@ Result<Value> method_starts(Interpreter& run, Call& call) {
 /// The byte offset where the argument is found, npos if nowhere.
 Result<size_t> find_argument(Interpreter& run, Call& call, bool from_right) {
   MK_ASSIGN(const Str* part, text_argument(call, 0));
-  MK_ASSIGN(const TextRange range, search_range(call));
+  MK_ASSIGN(const TextRange range, search_range(run, call));
   if (range.begin > range.end) return std::string_view::npos;
   const std::string_view text = call.self.string->text.substr(0, range.end);
   const size_t work = from_right ? text.size() * (part->text.size() + 1) : text.size();
-  if (!run.heap().try_work(work)) return std::string_view::npos;
+  if (!run.heap().try_scan(work)) return std::string_view::npos;
   if (!from_right) return find_text(text, part->text, range.begin);
   const size_t found = text.rfind(part->text);
   return found == std::string_view::npos || found < range.begin ? std::string_view::npos : found;
@@ -120,17 +121,17 @@ Result<Value> method_find(Interpreter& run, Call& call) {
     if (must_be_there) return fail(ErrorCode::kUsage, "substring not found");
     return Value::of_int(-1);
   }
-  return Value::of_int(Str{.text = call.self.string->text.substr(0, found)}.length());
+  return Value::of_int(run.heap().length(Str{.text = call.self.string->text.substr(0, found)}));
 }
 
 Result<Value> method_count(Interpreter& run, Call& call) {
   MK_ASSIGN(const Str* part, text_argument(call, 0));
-  MK_ASSIGN(const TextRange range, search_range(call));
+  MK_ASSIGN(const TextRange range, search_range(run, call));
   if (range.begin > range.end) return Value::of_int(0);
   const std::string_view text = call.self.string->text.substr(0, range.end);
-  if (!run.heap().try_work(text.size())) return Value::of_int(0);
+  if (!run.heap().try_scan(text.size())) return Value::of_int(0);
   if (part->text.empty()) {
-    return Value::of_int(Str{.text = text.substr(range.begin)}.length() + 1);
+    return Value::of_int(run.heap().length(Str{.text = text.substr(range.begin)}) + 1);
   }
   int64_t count = 0;
   for (size_t at = range.begin; (at = find_text(text, part->text, at)) != std::string_view::npos;
@@ -170,7 +171,8 @@ Result<Value> method_justify(Interpreter& run, Call& call) {
     return justify(run.heap(), *call.self.string, width, Str{.text = " "}, side);
   }
   MK_ASSIGN(const Str* fill, text_argument(call, 1));
-  if (fill->length() != 1) return fail(ErrorCode::kUsage, "the fill must be one character");
+  if (run.heap().length(*fill) != 1)
+    return fail(ErrorCode::kUsage, "the fill must be one character");
   return justify(run.heap(), *call.self.string, width, *fill, side);
 }
 
@@ -235,7 +237,7 @@ template <bool (*test)(uint32_t), bool when_empty = false>
 Result<Value> method_all(Interpreter& run, Call& call) {
   const std::string_view text = call.self.string->text;
   if (text.empty()) return Value::of_bool(when_empty);
-  run.heap().try_work(text.size() * 4);
+  run.heap().try_scan(text.size());
   for (size_t at = 0; at < text.size();) {
     const Utf8Char c = utf8_next(text.substr(at));
     if (!test(c.code_point)) return Value::of_bool(false);
@@ -247,7 +249,7 @@ Result<Value> method_all(Interpreter& run, Call& call) {
 template <bool upper>
 Result<Value> method_is_case(Interpreter& run, Call& call) {
   const std::string_view text = call.self.string->text;
-  run.heap().try_work(text.size() * 4);
+  run.heap().try_scan(text.size());
   bool cased = false;
   for (size_t at = 0; at < text.size();) {
     const Utf8Char c = utf8_next(text.substr(at));
@@ -268,7 +270,7 @@ Result<Value> method_casefold(Interpreter& run, Call& call) {
 /// Whether every word starts with its only capital, and there is one.
 Result<Value> method_istitle(Interpreter& run, Call& call) {
   const std::string_view text = call.self.string->text;
-  run.heap().try_work(text.size() * 4);
+  run.heap().try_scan(text.size());
   bool found = false;
   bool inside_word = false;
   for (size_t at = 0; at < text.size();) {
@@ -286,7 +288,7 @@ Result<Value> method_istitle(Interpreter& run, Call& call) {
 
 Result<Value> method_isidentifier(Interpreter& run, Call& call) {
   const std::string_view text = call.self.string->text;
-  run.heap().try_work(text.size() * 4);
+  run.heap().try_scan(text.size());
   for (size_t at = 0; at < text.size();) {
     const Utf8Char c = utf8_next(text.substr(at));
     const bool starts = is_alpha(c.code_point) || c.code_point == '_';

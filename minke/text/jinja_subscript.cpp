@@ -46,31 +46,34 @@ Result<Bounds> bounds(int64_t length, const Value& start, const Value& stop, con
 
 Result<Value> slice_string(Heap& heap, const Str& s, const Bounds& b) {
   if (b.step == 1) {
-    const size_t begin = byte_offset(s, b.start);
-    return heap.slice(s, begin, byte_offset(s, std::max(b.start, b.stop)));
+    const size_t begin = byte_offset(heap, s, b.start);
+    return heap.slice(s, begin, byte_offset(heap, s, std::max(b.start, b.stop)));
   }
   std::vector<size_t> offsets;  // of every character, and the end
+  const auto offset_bytes = static_cast<int64_t>(2 * sizeof(size_t)) * (heap.length(s) + 1);
+  if (!heap.try_bytes(offset_bytes) || !heap.try_scan(s.text.size())) return heap.view({}, false);
   for (size_t at = 0; at < s.text.size();) {
     offsets.push_back(at);
     at += static_cast<size_t>(utf8_next(s.text.substr(at)).bytes);
   }
   offsets.push_back(s.text.size());
-  if (!heap.try_steps(static_cast<int64_t>(offsets.size() / 8))) return heap.view({}, false);
   MarkedBuilder out(heap);
   for (int64_t i = b.start; b.step > 0 ? i < b.stop : i > b.stop; i += b.step) {
     const auto index = static_cast<size_t>(i);
     out.append(s, offsets[index], offsets[index + 1]);
     if (heap.exhausted()) break;
   }
+  heap.release(offset_bytes);
   return out.finish();
 }
 
 }  // namespace
 
-size_t byte_offset(const Str& s, int64_t index) {
-  const int64_t length = s.length();
+size_t byte_offset(Heap& heap, const Str& s, int64_t index) {
+  const int64_t length = heap.length(s);
   if (index >= length) return s.text.size();
   if (length == static_cast<int64_t>(s.text.size())) return static_cast<size_t>(index);
+  heap.try_scan(s.text.size());
   size_t at = 0;
   for (; index > 0; --index) at += static_cast<size_t>(utf8_next(s.text.substr(at)).bytes);
   return at;
@@ -97,14 +100,13 @@ Result<Value> get_item(Heap& heap, const Value& container, const Value& key) {
   const bool list =
       container.is(Kind::kSequence) && container.sequence->type <= SequenceType::kRange;
   if (!key.is_integer() || (!list && !container.is(Kind::kString))) return Value{};
-  MK_ASSIGN(const int64_t size, length(container));
+  MK_ASSIGN(const int64_t size, length(heap, container));
   int64_t index = key.as_int();
   if (index < 0) index = index < -size ? -1 : index + size;
   if (index < 0 || index >= size) return Value{};
   if (list) return container.sequence->items[static_cast<size_t>(index)];
   const Str& s = *container.string;
-  if (!s.is_ascii() && !heap.try_work(s.text.size())) return Value{};
-  return heap.slice(s, byte_offset(s, index), byte_offset(s, index + 1));
+  return heap.slice(s, byte_offset(heap, s, index), byte_offset(heap, s, index + 1));
 }
 
 Result<Value> get_slice(Heap& heap, const Value& container, const Value& start, const Value& stop,
@@ -115,11 +117,10 @@ Result<Value> get_slice(Heap& heap, const Value& container, const Value& start, 
   if (!list && !container.is(Kind::kString)) {
     return fail(ErrorCode::kUsage, "'{}' object is not subscriptable", type_name(container));
   }
-  MK_ASSIGN(const int64_t size, length(container));
+  MK_ASSIGN(const int64_t size, length(heap, container));
   MK_ASSIGN(const Bounds b, bounds(size, start, stop, step));
   if (!list) {
     const Str& s = *container.string;
-    if (!s.is_ascii() && !heap.try_work(s.text.size())) return heap.view({}, false);
     return slice_string(heap, s, b);
   }
   std::vector<Value> items;

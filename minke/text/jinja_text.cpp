@@ -44,7 +44,7 @@ bool is_upper(uint32_t c) {
 template <class Map>
 Value map_characters(Heap& heap, const Str& s, Map map) {
   std::string text;
-  if (!heap.try_work(s.text.size() * 8) || !heap.try_bytes(static_cast<int64_t>(s.text.size()))) {
+  if (!heap.try_scan(s.text.size() * 8) || !heap.try_bytes(static_cast<int64_t>(s.text.size()))) {
     return heap.view({}, false);
   }
   text.reserve(s.text.size());
@@ -68,6 +68,7 @@ Result<Value> strip(Heap& heap, const Str& s, const Value& chars, Side side) {
   if (!chars.given() || chars.is(Kind::kNone)) {
     const TextRange kept =
         strip_range(s.text, side, [](std::string_view, uint32_t c) { return is_python_space(c); });
+    heap.try_scan(s.text.size() - (kept.end - kept.begin));
     return heap.slice(s, kept.begin, kept.end);
   }
   if (!chars.is(Kind::kString)) {
@@ -75,7 +76,7 @@ Result<Value> strip(Heap& heap, const Str& s, const Value& chars, Side side) {
   }
   const std::string_view set = chars.string->text;
   const TextRange kept = strip_range(s.text, side, [&](std::string_view character, uint32_t) {
-    return heap.try_work(set.size()) && set.find(character) != std::string_view::npos;
+    return heap.try_scan(set.size()) && set.find(character) != std::string_view::npos;
   });
   return heap.slice(s, kept.begin, kept.end);
 }
@@ -172,7 +173,7 @@ std::vector<Value> split_space(Heap& heap, const Str& s, int64_t count_max, bool
 Result<Value> split(Heap& heap, const Str& s, const Str* separator, int64_t count_max,
                     bool from_right) {
   std::vector<Value> parts;
-  if (!heap.try_work(s.text.size())) return heap.view({}, false);
+  if (!heap.try_scan(s.text.size())) return heap.view({}, false);
   if (!separator) {
     parts = split_space(heap, s, count_max, from_right);
   } else if (separator->text.empty()) {
@@ -180,7 +181,7 @@ Result<Value> split(Heap& heap, const Str& s, const Str* separator, int64_t coun
   } else if (from_right) {
     size_t end = s.text.size();
     // Searching backwards has no linear algorithm in the library: the worst case is paid for.
-    if (!heap.try_work(end * separator->text.size())) return heap.view({}, false);
+    if (!heap.try_scan(end * separator->text.size())) return heap.view({}, false);
     while (count_max != 0 && heap.try_steps(1)) {
       const size_t found = end < separator->text.size()
                                ? std::string_view::npos
@@ -209,6 +210,7 @@ Result<Value> split(Heap& heap, const Str& s, const Str* separator, int64_t coun
 Value split_lines(Heap& heap, const Str& s, bool keep_ends) {
   std::vector<Value> lines;
   size_t begin = 0;
+  if (!heap.try_scan(s.text.size())) return heap.sequence(SequenceType::kList, {});
   for (size_t at = 0; at < s.text.size();) {
     const Utf8Char c = utf8_next(s.text.substr(at));
     const size_t next = at + static_cast<size_t>(c.bytes);
@@ -275,7 +277,7 @@ Value escape_html(Heap& heap, const Str& s) {
 }
 
 Value justify(Heap& heap, const Str& s, int64_t width, const Str& fill, Side side) {
-  const int64_t missing = width - s.length();
+  const int64_t missing = width - heap.length(s);
   if (missing <= 0) return Value::of_string(&s);
   const int64_t bytes_each = static_cast<int64_t>(fill.text.size() + 1);
   int64_t bytes = 0;

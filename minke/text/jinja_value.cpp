@@ -45,6 +45,11 @@ int64_t Str::length() const {
   return count;
 }
 
+int64_t Heap::length(const Str& s) {
+  if (s.code_points < 0) try_scan(s.text.size());
+  return s.length();
+}
+
 bool Heap::try_steps(int64_t steps) {
   if (exhausted_) return false;
   steps_left_ -= steps;
@@ -110,6 +115,7 @@ Value Heap::concat(const Str& a, const Str& b) {
   Str& s = strings_.emplace_back();
   s.text = std::string_view(buffer->data() + buffer->size() - size, size);
   s.buffer = buffer;
+  if (a.code_points >= 0 && b.code_points >= 0) s.code_points = a.code_points + b.code_points;
   s.marks = a.marks;
   add_marks(s.marks, b, 0, b.text.size(), a.text.size());
   return Value::of_string(&s);
@@ -128,6 +134,9 @@ Value Heap::slice(const Str& s, size_t begin, size_t end) {
   Str& part = strings_.emplace_back();
   part.text = s.text.substr(begin, end - begin);
   part.markup = s.markup;
+  if (s.code_points >= 0 && s.is_ascii()) {
+    part.code_points = static_cast<int64_t>(part.text.size());
+  }
   add_marks(part.marks, s, begin, end, 0);
   return Value::of_string(&part);
 }

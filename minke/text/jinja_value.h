@@ -145,10 +145,11 @@ struct Sequence {
   mutable size_t num_taken = 0;
 };
 
-/// An insertion-ordered dict. `index` holds the string keys once there are more than a few.
+/// An insertion-ordered dict. `index` finds the items by the hash of their keys once there are more
+/// than a few.
 struct Dict {
   std::vector<std::pair<Value, Value>> items;
-  mutable std::unordered_map<std::string_view, size_t> index;
+  mutable std::unordered_multimap<size_t, size_t> index;
 };
 
 /// Jinja's namespace(): the one object that templates may change.
@@ -197,8 +198,12 @@ class Heap {
   /// Gives bytes back that were taken for something that is gone now.
   void release(int64_t bytes) { bytes_left_ += bytes; }
   bool has_bytes(int64_t bytes) const { return !exhausted_ && bytes <= bytes_left_; }
-  /// Steps for work over `bytes` bytes: one per 64.
+  /// Steps for copying or comparing `bytes` bytes: one per 64, which takes as long as a step.
   bool try_work(size_t bytes) { return try_steps(1 + static_cast<int64_t>(bytes / 64)); }
+  /// Steps for looking at every character of `bytes` bytes, or searching them: one per 4.
+  bool try_scan(size_t bytes) { return try_steps(1 + static_cast<int64_t>(bytes / 4)); }
+  /// The characters of `s`; counting them is paid for.
+  int64_t length(const Str& s);
   /// Null, or which limit was hit.
   const char* exhausted() const { return exhausted_; }
 

@@ -3,6 +3,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "minke/base/result.h"
 #include "minke/cli/console.h"
@@ -58,8 +59,24 @@ std::unique_ptr<Command> make_doctor_command();
 /// `version`: what was built, and how.
 std::unique_ptr<Command> make_version_command();
 
+/// `completion bash|zsh|fish`: a script that completes minke's command lines in that shell.
+std::unique_ptr<Command> make_completion_command();
+
+/// A row with the flags that its command declares, those that all commands have included.
+struct CommandInfo {
+  const CommandRow* row = nullptr;
+  std::vector<FlagInfo> flags;
+  std::vector<std::string> examples;
+};
+
+/// Every command of the table: what completion scripts and the man page are made of.
+std::vector<CommandInfo> command_infos();
+
+/// The manual page in troff's man format, for `minke help --man`.
+std::string man_page();
+
 /// Runs a command line (without the program's name) and gives the exit code of DESIGN section 6.
-/// Errors go to console.err as one line.
+/// Errors go to console.err as one line. What SIGTERM stopped ends with 143 in place of 130.
 int run_command_line(std::span<const std::string> args, const Console& console);
 
 }  // namespace minke

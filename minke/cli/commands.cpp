@@ -3,6 +3,7 @@
 
 #include "minke/base/log.h"
 #include "minke/cli/command.h"
+#include "minke/cli/interrupts.h"
 #include "minke/hub/nearest_name.h"
 
 namespace minke {
@@ -26,6 +27,8 @@ constexpr std::array kRows = {
     CommandRow{"bench", "Judge", "Measure speed, and this machine's limits", make_bench_command},
     CommandRow{"doctor", "Care", "Check this machine and say how to fix what is wrong",
                make_doctor_command},
+    CommandRow{"completion", "Care", "Print a script that completes command lines in a shell",
+               make_completion_command},
     CommandRow{"version", "Care", "Tell the version and how it was built", make_version_command},
 };
 
@@ -54,10 +57,11 @@ std::string overview() {
   for (const CommandRow& row : kRows) {
     if (row.group != group) out += fmt::format("\n{}:\n", row.group);
     group = row.group;
-    out += fmt::format("  {:<10}{}\n", row.name, row.summary);
+    out += fmt::format("  {:<12}{}\n", row.name, row.summary);
   }
   return out +
-         "\nminke COMMAND --help tells more about one. To begin:\n"
+         "\nminke COMMAND --help tells more about one; minke help --man prints the manual page.\n"
+         "To begin:\n"
          "  minke pull smollm2-135m\n"
          "  minke run smollm2-135m \"Why is the sky blue?\"\n";
 }
@@ -111,6 +115,10 @@ Result<void> dispatch(std::span<const std::string> args, const Console& console)
   }
   std::vector<std::string> words(args.begin(), args.end());
   if (words[0] == "help") {  // minke help run = minke run --help
+    if (words.size() == 2 && words[1] == "--man") {
+      console.print("{}", man_page());
+      return {};
+    }
     if (words.size() == 1) {
       console.print("{}", overview());
       return {};
@@ -126,6 +134,19 @@ Result<void> dispatch(std::span<const std::string> args, const Console& console)
 
 std::span<const CommandRow> command_rows() { return kRows; }
 
+std::vector<CommandInfo> command_infos() {
+  std::vector<CommandInfo> infos;
+  for (const CommandRow& row : kRows) {
+    const std::unique_ptr<Command> command = row.make();
+    Flags flags(fmt::format("minke {}", row.name), std::string(row.summary));
+    SharedFlags shared;
+    command->add_flags(flags);
+    shared.add_to(flags);
+    infos.push_back({&row, flags.rows(), flags.examples()});
+  }
+  return infos;
+}
+
 int run_command_line(std::span<const std::string> args, const Console& console) {
   Result<void> result = dispatch(args, console);
   // A reply that did not reach its file is no success.
@@ -133,10 +154,12 @@ int run_command_line(std::span<const std::string> args, const Console& console) 
     result = fail(ErrorCode::kFailed, "cannot write to the standard output");
   }
   if (result) return 0;
-  if (result.error().code != ErrorCode::kInterrupted || !result.error().message.empty()) {
+  const bool interrupted = result.error().code == ErrorCode::kInterrupted;
+  if (!interrupted || !result.error().message.empty()) {
     fmt::print(console.err, "minke: {}\n", result.error().message);
   }
-  return static_cast<int>(result.error().code);
+  const bool terminated = interrupted && Interrupts::last_was_terminated();
+  return static_cast<int>(terminated ? static_cast<ErrorCode>(143) : result.error().code);
 }
 
 }  // namespace minke

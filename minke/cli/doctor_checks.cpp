@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <sstream>
 
 #include "minke/base/files.h"
 #include "minke/base/random.h"
 #include "minke/cli/console.h"
 #include "minke/cli/doctor.h"
 #include "minke/cli/machine_limits.h"
+#include "minke/cli/model_facts.h"
 #include "minke/hub/known_models.h"
 #include "minke/hub/model_store.h"
 #include "minke/hub/wheel.h"
@@ -22,20 +22,6 @@ namespace minke {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The fields of /proc/meminfo, in bytes; 0 where there is none.
-uint64_t meminfo_bytes(const std::string& field) {
-  const Result<std::string> text = read_file("/proc/meminfo");
-  if (!text) return 0;
-  std::istringstream lines(*text);
-  std::string name;
-  uint64_t kilobytes = 0;
-  std::string rest;
-  while (lines >> name >> kilobytes && std::getline(lines, rest)) {
-    if (name == field + ":") return kilobytes * 1024;
-  }
-  return 0;
-}
 
 Checkup check_kernels(const Result<std::unique_ptr<Device>>& device) {
   Checkup check{"kernels", Health::kFail, "", ""};

@@ -23,14 +23,7 @@ std::string quoted_list(const std::vector<std::string>& words) {
 }  // namespace
 
 struct Flags::Impl {
-  struct Row {
-    std::string name;  // long name without dashes, or the word of a place
-    char letter = 0;
-    std::string value;  // what follows the flag in the help text, empty for a switch
-    std::string help;
-    bool is_place = false;
-    bool is_required = false;
-    bool repeats = false;
+  struct Row : FlagInfo {
     CLI::Option* option = nullptr;
   };
 
@@ -163,6 +156,7 @@ void Flags::choice(std::string_view name, std::string& field, std::vector<std::s
   if (!field.empty()) text += fmt::format(" (default {})", field);
   impl_->add_value(name, field, quoted_list(allowed), std::move(text))
       ->check(CLI::IsMember(allowed));
+  impl_->rows.back().choices = std::move(allowed);
 }
 
 void Flags::require(std::string_view name) {
@@ -194,6 +188,7 @@ void Flags::positional_choice(std::string_view name, std::string& field,
     return fmt::format("'{}' is none of {}{}", word, quoted_list(allowed),
                        did_you_mean(word, allowed));
   });
+  impl_->rows.back().choices = std::move(allowed);
 }
 
 void Flags::rest(std::string_view name, std::vector<std::string>& field, std::string_view help) {
@@ -242,6 +237,10 @@ bool Flags::given(std::string_view name) const {
   }
   return false;
 }
+
+std::vector<FlagInfo> Flags::rows() const { return {impl_->rows.begin(), impl_->rows.end()}; }
+
+const std::vector<std::string>& Flags::examples() const { return impl_->examples; }
 
 std::string Flags::help() const {
   std::string usage = impl_->command;

@@ -10,6 +10,18 @@
 
 namespace minke {
 
+/// A flag or place as its command declared it: what help, man page and completion are made of.
+struct FlagInfo {
+  std::string name;                    ///< long name without dashes, or the word of a place
+  char letter = 0;                     ///< short form, 0 for none
+  std::string value{};                 ///< what follows the flag, empty for a switch
+  std::string help{};                  ///< one sentence without a full stop
+  std::vector<std::string> choices{};  ///< the only words that it takes; empty for any
+  bool is_place = false;               ///< an argument by its place
+  bool is_required = false;
+  bool repeats = false;  ///< a place that takes all that are left
+};
+
 /// The flags of one command, bound to fields. CLI11 does the parsing, hidden in flags.cpp because
 /// its header costs 18 s a file; help texts and suggestions are ours.
 ///
@@ -72,6 +84,9 @@ class Flags {
   bool given(std::string_view name) const;
   /// The help text, from the same rows that parse.
   std::string help() const;
+  /// All flags and places in the order in which they were added.
+  std::vector<FlagInfo> rows() const;
+  const std::vector<std::string>& examples() const;
 
  private:
   struct Visitor {

@@ -16,6 +16,9 @@ class Interrupts {
   /// Whether SIGTERM was among them.
   bool terminated() const;
   void clear();
+
+  /// Whether the last one that lived (or the one that does) saw SIGTERM.
+  static bool last_was_terminated();
 };
 
 }  // namespace minke

@@ -8,10 +8,6 @@
 namespace minke {
 namespace {
 
-// Where --ctx is not given. A cache's pages are touched only when used, so the limit bounds what a
-// runaway reply may take, and costs nothing before.
-constexpr int64_t kContextDefaultMax = 8192;
-
 // The matrices of the layers: what a matmul multiplies with, for every token.
 bool is_linear(const WeightInfo& weight) {
   return weight.shape.num_dims() == 2 && weight.name != "token_embd.weight" &&

@@ -15,6 +15,10 @@
 
 namespace minke {
 
+/// The context where --ctx is not given, unless the model's own is smaller. A cache's pages are
+/// touched only when used, so it bounds what a runaway reply may take, and costs nothing before.
+inline constexpr int64_t kContextDefaultMax = 8192;
+
 /// How to load and run a model: the flags that run, chat, serve, eval and bench have in common.
 struct LoadFlags {
   int ctx = 0;            ///< tokens of a sequence; 0: the model's own limit, but at most 8192

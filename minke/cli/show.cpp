@@ -1,6 +1,7 @@
 #include <map>
 
 #include "minke/cli/command.h"
+#include "minke/cli/model_facts.h"
 #include "minke/format/gguf.h"
 #include "minke/hub/model_store.h"
 
@@ -8,12 +9,6 @@ namespace minke {
 namespace {
 
 constexpr int kArrayItemsShown = 8;  // a vocabulary has 10^5 entries
-
-int64_t num_parameters(const GgufFile& file) {
-  int64_t total = 0;
-  for (const WeightInfo& weight : file.weights()) total += weight.shape.num_elements();
-  return total;
-}
 
 Json tensor_rows(const GgufFile& file) {
   Json::Array rows;
@@ -42,26 +37,26 @@ class ShowCommand final : public Command {
   Result<void> run(const Console& console) override {
     MK_ASSIGN(const std::filesystem::path path, ModelStore::open_default().resolve(name_));
     MK_ASSIGN(const GgufFile file, GgufFile::open(path));
-    MK_ASSIGN(const std::string_view architecture,
-              file.get_string_or("general.architecture", "unknown"));
+    const ModelFacts facts = model_facts(file);
     if (json_) {
-      console.print_json(Json::object({{"path", path.string()},
-                                       {"architecture", architecture},
-                                       {"parameters", num_parameters(file)},
-                                       {"file_bytes", file.file_bytes()},
-                                       {"num_tensors", static_cast<int64_t>(file.weights().size())},
-                                       {"tensors", tensor_rows(file)},
-                                       {"metadata", file.metadata_json(kArrayItemsShown)}}));
+      Json document = Json::object({{"path", path.string()},
+                                    {"architecture", facts.architecture},
+                                    {"file_bytes", file.file_bytes()},
+                                    {"num_tensors", static_cast<int64_t>(file.weights().size())}});
+      facts.add_to(document);
+      document.set("tensors", tensor_rows(file));
+      document.set("metadata", file.metadata_json(kArrayItemsShown));
+      console.print_json(document);
       return {};
     }
-    print_summary(console, path, file, architecture);
+    print_summary(console, path, file, facts);
     if (tensors_) print_tensors(console, file);
     return {};
   }
 
  private:
   static void print_summary(const Console& console, const std::filesystem::path& path,
-                            const GgufFile& file, std::string_view architecture) {
+                            const GgufFile& file, const ModelFacts& facts) {
     std::map<std::string_view, int> formats;
     for (const WeightInfo& weight : file.weights()) ++formats[dtype_info(weight.dtype).name];
     std::string words;
@@ -71,9 +66,13 @@ class ShowCommand final : public Command {
     console.print("path          {}\n", path.string());
     console.print("file          {}, GGUF v{}\n",
                   bytes_text(static_cast<double>(file.file_bytes())), file.version());
-    console.print("architecture  {}\n", architecture);
-    console.print("parameters    {:.1f} million\n",
-                  static_cast<double>(num_parameters(file)) / 1e6);
+    console.print("architecture  {}\n", facts.architecture);
+    console.print("parameters    {}, most of them {}\n", count_text(facts.parameters),
+                  facts.format);
+    console.print("context       {}\n", facts.context_tokens > 0
+                                            ? fmt::format("{} tokens", facts.context_tokens)
+                                            : std::string("not told by the file"));
+    print_memory(console, facts);
     console.print("tensors       {} ({})\n\n", file.weights().size(), words);
     const Json metadata = file.metadata_json(kArrayItemsShown);
     for (const auto& [key, value] : metadata.as_object()) {
@@ -86,6 +85,21 @@ class ShowCommand final : public Command {
       std::string text = value.dump();
       if (text.size() > kValueMax) text = text.substr(0, kValueMax) + "...";
       console.print("{:<44}{}\n", key, text);
+    }
+  }
+
+  static void print_memory(const Console& console, const ModelFacts& facts) {
+    const auto text = [](int64_t bytes) { return bytes_text(static_cast<double>(bytes)); };
+    if (!facts.is_known()) {
+      console.print("memory        minke cannot run {} yet\n", facts.architecture);
+      return;
+    }
+    console.print("memory        {} with a context of {} ({} weights, {} cache): {}\n",
+                  text(facts.memory_bytes), facts.default_context_tokens, text(facts.weight_bytes),
+                  text(facts.cache_bytes),
+                  facts.fits() ? "fits" : "will not fit, use a smaller --ctx or another format");
+    if (facts.available_bytes > 0) {
+      console.print("              {} are available here now\n", text(facts.available_bytes));
     }
   }
 

@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <set>
+#include <sstream>
 
 #include "minke/base/files.h"
 #include "minke/base/sha256.h"
@@ -15,6 +16,7 @@
 #include "minke/hub/model_store.h"
 #include "tests/cli/console_files.h"
 #include "tests/hub/scratch_folder.h"
+#include "tests/models/tiny_llama.h"
 
 namespace minke {
 namespace {
@@ -148,6 +150,39 @@ TEST_F(Commands, ListShowsWhatIsThere) {
   ASSERT_EQ(models.as_array().size(), 1u);
   EXPECT_EQ(models.as_array()[0].find("name")->as_string(), "whale");
   EXPECT_TRUE(fs::exists(models.as_array()[0].find("path")->as_string()));
+  EXPECT_NE(models.as_array()[0].find("problem"), nullptr) << "its file is no model";
+}
+
+TEST_F(Commands, ListAndShowTellFormatContextMemoryAndWhetherItFits) {
+  const fs::path path = scratch_.path() / "tiny.gguf";
+  TinyLlamaShape shape;
+  shape.context = 64;
+  const std::string bytes = tiny_llama_gguf(shape, 1);
+  ASSERT_TRUE(write_file_atomic(path, bytes));
+  put_model("tiny", bytes);
+  EXPECT_EQ(run({"list"}), 0);
+  std::istringstream lines(out_);
+  std::string heading;
+  std::string row;
+  ASSERT_TRUE(std::getline(lines, heading) && std::getline(lines, row));
+  // Each cell stands under its heading: left-aligned ones begin, right-aligned ones end with it.
+  for (const auto& [name, cell] : {std::pair{"FORMAT", "f32"}, {"FITS", "yes"}}) {
+    EXPECT_EQ(row.find(cell), heading.find(name)) << out_;
+  }
+  EXPECT_EQ(row.find(" 64 ") + 3, heading.find("CONTEXT") + 7) << out_;
+  EXPECT_EQ(run({"list", "--json"}), 0);
+  const Json listed = document().find("models")->as_array()[0];
+  EXPECT_EQ(run({"show", "tiny", "--json"}), 0);
+  const Json shown = document();
+  for (const char* member : {"format", "parameters", "context_tokens", "memory_bytes", "fits"}) {
+    ASSERT_NE(listed.find(member), nullptr) << member;
+    EXPECT_EQ(*listed.find(member), *shown.find(member)) << member;
+  }
+  EXPECT_EQ(shown.find("context_tokens")->as_int(), 64);
+  EXPECT_GT(shown.find("memory_bytes")->as_int(), static_cast<int64_t>(bytes.size()));
+  EXPECT_EQ(run({"show", path.string()}), 0);
+  EXPECT_NE(out_.find("context       64 tokens"), std::string::npos) << out_;
+  EXPECT_NE(out_.find("fits"), std::string::npos) << out_;
 }
 
 TEST_F(Commands, RmWantsAYesWhereNobodyCanBeAsked) {

@@ -6,11 +6,13 @@ Method: the built program is run as a user would run it, on the default model; n
 import json
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import tempfile
 import unittest
 
-from minke_process import MODEL, ROOT, minke, minke_json, model_file
+from minke_process import MINKE, MODEL, ROOT, minke, minke_json, model_file
 
 
 class Contracts(unittest.TestCase):
@@ -48,6 +50,17 @@ class Contracts(unittest.TestCase):
 
         self.assertEqual(answer(7), answer(7))
         self.assertNotEqual(answer(7), answer(8))
+
+    def test_a_signal_decides_the_exit_code(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            with self.subTest(number), subprocess.Popen(
+                    [MINKE, "run", MODEL, "Tell me a story.", "--max-tokens", "4000",
+                     "--temperature", "1"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL) as process:
+                self.assertTrue(process.stdout.read(1))  # it generates, so it catches signals
+                process.send_signal(number)
+                process.stdout.read()
+                self.assertEqual(process.wait(timeout=60), code)
 
     def test_a_model_is_found_by_name_and_by_path(self):
         by_name, by_path = minke_json("show", MODEL), minke_json("show", model_file())

@@ -1,0 +1,43 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "minke/base/json.h"
+#include "minke/base/result.h"
+#include "minke/format/gguf.h"
+
+namespace minke {
+
+/// What list and show tell of a model without reading its weights.
+struct ModelFacts {
+  std::string architecture;    ///< general.architecture, or "unknown"
+  std::string format;          ///< of most bytes of its weights, e.g. "Q4_1"
+  int64_t parameters = 0;      ///< weights
+  int64_t context_tokens = 0;  ///< the most that the model was made for; 0: the file does not tell
+  int64_t weight_bytes = 0;
+  /// Of the KV cache at the default context; 0 for an architecture that minke cannot run.
+  int64_t cache_bytes = 0;
+  int64_t default_context_tokens = 0;
+  /// Weights, cache and what a step needs besides; 0 for an architecture that minke cannot run.
+  int64_t memory_bytes = 0;
+  int64_t available_bytes = 0;  ///< of this machine's memory now; 0: unknown
+
+  bool is_known() const { return memory_bytes > 0; }
+  bool fits() const { return available_bytes == 0 || memory_bytes <= available_bytes; }
+  /// Adds format, parameters, context_tokens, memory_bytes, available_bytes, fits.
+  void add_to(Json& document) const;
+};
+
+/// The facts of an open file.
+ModelFacts model_facts(const GgufFile& file);
+/// The same for a path; the errors are those of opening it.
+Result<ModelFacts> model_facts(const std::filesystem::path& path);
+
+/// "134.5M", "6.74B": a number of parameters for people.
+std::string count_text(int64_t count);
+
+/// A field of /proc/meminfo ("MemAvailable") in bytes; 0 where there is none.
+uint64_t meminfo_bytes(const std::string& field);
+
+}  // namespace minke

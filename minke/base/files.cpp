@@ -24,8 +24,11 @@ struct FileDescriptor {
 
 tl::unexpected<Error> fail_errno(const char* action, const fs::path& path) {
   const int code = errno;
-  return fail(code == ENOENT ? ErrorCode::kNotFound : ErrorCode::kFailed, "cannot {} {}: {}",
-              action, path.string(), std::strerror(code));
+  const bool is_full = code == ENOSPC || code == EDQUOT || code == EFBIG;
+  return fail(is_full          ? ErrorCode::kWillNotFit
+              : code == ENOENT ? ErrorCode::kNotFound
+                               : ErrorCode::kFailed,
+              "cannot {} {}: {}", action, path.string(), std::strerror(code));
 }
 
 fs::path environment_path(const char* name, const fs::path& fallback) {

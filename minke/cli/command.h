@@ -38,12 +38,14 @@ std::unique_ptr<Command> make_run_command();
 std::unique_ptr<Command> make_chat_command();
 /// `serve --model M`: the HTTP API until Ctrl-C.
 std::unique_ptr<Command> make_serve_command();
-/// `pull NAME`: a known model into the store.
+/// `pull NAME|SOURCE`: a known model, or one of a hub, into the store.
 std::unique_ptr<Command> make_pull_command();
 /// `list`: the models in the store.
 std::unique_ptr<Command> make_list_command();
 /// `show MODEL|FILE`: a file's metadata and tensors; no weights are read.
 std::unique_ptr<Command> make_show_command();
+/// `verify NAME`: hashes a stored model's files again.
+std::unique_ptr<Command> make_verify_command();
 /// `rm NAME`: deletes a model from the store after asking.
 std::unique_ptr<Command> make_rm_command();
 /// `tokenize MODEL`: text on standard input to ids, or back.

@@ -19,6 +19,7 @@ constexpr std::array kRows = {
     CommandRow{"pull", "Models", "Get a model onto this machine", make_pull_command},
     CommandRow{"list", "Models", "List the models on this machine", make_list_command},
     CommandRow{"show", "Models", "Tell what is in a model", make_show_command},
+    CommandRow{"verify", "Models", "Hash a model's files again", make_verify_command},
     CommandRow{"rm", "Models", "Delete a model from this machine", make_rm_command},
     CommandRow{"tokenize", "Text", "Turn text into token ids and back", make_tokenize_command},
     CommandRow{"render", "Text", "Turn a conversation into the prompt that a model reads",

@@ -14,7 +14,7 @@
 #include "minke/cli/model_facts.h"
 #include "minke/hub/known_models.h"
 #include "minke/hub/model_store.h"
-#include "minke/hub/wheel.h"
+#include "minke/hub/pull.h"
 #include "minke/kernels/matmul.h"
 #include "minke/tensor/tensor.h"
 
@@ -158,9 +158,8 @@ Checkup check_models(const ModelStore& store, bool verify) {
   const std::vector<StoredModel> models = store.list(&broken);
   for (const StoredModel& model : models) {
     if (!verify) continue;
-    const Manifest& manifest = model.manifest;
-    const Result<void> good = check_model_file(model.path(), manifest.size_bytes, manifest.sha256);
-    if (!good) broken.push_back(fmt::format("{}: {}", manifest.name, good.error().message));
+    const Result<void> good = verify_model(model);
+    if (!good) broken.push_back(fmt::format("{}: {}", model.manifest.name, good.error().message));
   }
   check.sentence = fmt::format("{} here{}", models.size(),
                                verify ? ", their hashes are right" : ", their sizes are right");

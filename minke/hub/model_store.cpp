@@ -10,7 +10,9 @@
 
 #include "minke/base/files.h"
 #include "minke/hub/known_models.h"
+#include "minke/hub/model_source.h"
 #include "minke/hub/nearest_name.h"
+#include "minke/hub/source_lookup.h"
 
 namespace minke {
 namespace {
@@ -26,6 +28,35 @@ Result<std::string> text_member(const Json& json, std::string_view key) {
                 member == nullptr ? "missing" : member->kind());
   }
   return member->as_string();
+}
+
+Result<uint64_t> size_member(const Json& json) {
+  const Json* size = json.find("size_bytes");
+  if (size == nullptr || !size->is_int() || size->as_int() < 0) {
+    return fail(ErrorCode::kCorrupt, "manifest: 'size_bytes' is no number of bytes");
+  }
+  return static_cast<uint64_t>(size->as_int());
+}
+
+// The member "files", which models of one file do not have.
+Result<std::vector<ManifestFile>> file_members(const Json& json) {
+  std::vector<ManifestFile> files;
+  const Json* rows = json.find("files");
+  if (rows == nullptr) return files;
+  if (!rows->is_array()) {
+    return fail(ErrorCode::kCorrupt, "manifest: 'files' is {}, expected an array", rows->kind());
+  }
+  for (const Json& row : rows->as_array()) {
+    ManifestFile file;
+    MK_ASSIGN(file.name, text_member(row, "name"));
+    MK_ASSIGN(file.sha256, text_member(row, "sha256"));
+    MK_ASSIGN(file.size_bytes, size_member(row));
+    if (!is_model_name(file.name)) {
+      return fail(ErrorCode::kCorrupt, "manifest: '{}' is no plain name", file.name);
+    }
+    files.push_back(std::move(file));
+  }
+  return files;
 }
 
 Result<Manifest> read_manifest(const fs::path& folder) {
@@ -98,13 +129,26 @@ bool is_model_name(std::string_view name) {
   });
 }
 
+std::vector<ManifestFile> Manifest::all_files() const {
+  return files.empty() ? std::vector<ManifestFile>{{file, sha256, size_bytes}} : files;
+}
+
 Json Manifest::to_json() const {
-  return Json::object({{"name", name},
-                       {"file", file},
-                       {"sha256", sha256},
-                       {"source", source},
-                       {"license", license},
-                       {"size_bytes", size_bytes}});
+  Json json = Json::object({{"name", name},
+                            {"file", file},
+                            {"sha256", sha256},
+                            {"source", source},
+                            {"license", license},
+                            {"size_bytes", size_bytes}});
+  if (!revision.empty()) json.set("revision", revision);
+  if (files.empty()) return json;
+  Json::Array rows;
+  for (const ManifestFile& each : files) {
+    rows.push_back(Json::object(
+        {{"name", each.name}, {"sha256", each.sha256}, {"size_bytes", each.size_bytes}}));
+  }
+  json.set("files", std::move(rows));
+  return json;
 }
 
 Result<Manifest> Manifest::from_json(const Json& json) {
@@ -114,12 +158,13 @@ Result<Manifest> Manifest::from_json(const Json& json) {
   MK_ASSIGN(manifest.sha256, text_member(json, "sha256"));
   MK_ASSIGN(manifest.source, text_member(json, "source"));
   MK_ASSIGN(manifest.license, text_member(json, "license"));
-  const Json* size = json.find("size_bytes");
-  if (size == nullptr || !size->is_int() || size->as_int() < 0) {
-    return fail(ErrorCode::kCorrupt, "manifest: 'size_bytes' is no number of bytes");
+  MK_ASSIGN(manifest.size_bytes, size_member(json));
+  if (json.find("revision") != nullptr) {
+    MK_ASSIGN(manifest.revision, text_member(json, "revision"));
   }
-  manifest.size_bytes = static_cast<uint64_t>(size->as_int());
-  if (!is_model_name(manifest.name) || !is_model_name(manifest.file)) {
+  MK_ASSIGN(manifest.files, file_members(json));
+  const bool is_folder = manifest.file == "." && !manifest.files.empty();
+  if (!is_model_name(manifest.name) || !(is_model_name(manifest.file) || is_folder)) {
     return fail(ErrorCode::kCorrupt, "manifest: '{}' or '{}' is no plain name", manifest.name,
                 manifest.file);
   }
@@ -161,15 +206,18 @@ Result<StoredModel> ModelStore::find(const std::string& name) const {
   }
   StoredModel model{{}, folder_ / name};
   MK_ASSIGN(model.manifest, read_manifest(model.folder));
-  const uintmax_t size = fs::file_size(model.path(), error);
-  if (error) {
-    return fail(ErrorCode::kCorrupt, "{} is missing; get it again with: minke pull {}",
-                model.path().string(), name);
-  }
-  if (size != model.manifest.size_bytes) {
-    return fail(ErrorCode::kCorrupt,
-                "{} has {} bytes, expected {}; get it again with: minke pull {}",
-                model.path().string(), size, model.manifest.size_bytes, name);
+  const std::string again = pull_command(model.manifest);
+  for (const ManifestFile& file : model.manifest.all_files()) {
+    const fs::path path = model.folder / file.name;
+    const uintmax_t size = fs::file_size(path, error);
+    if (error) {
+      return fail(ErrorCode::kCorrupt, "{} is missing; get it again with: {}", path.string(),
+                  again);
+    }
+    if (size != file.size_bytes) {
+      return fail(ErrorCode::kCorrupt, "{} has {} bytes, expected {}; get it again with: {}",
+                  path.string(), size, file.size_bytes, again);
+    }
   }
   return model;
 }
@@ -188,6 +236,7 @@ Result<fs::path> ModelStore::resolve(const std::string& name_or_path) const {
     return fail(ErrorCode::kNotFound, "model {} is not on this machine; get it with: minke pull {}",
                 name_or_path, name_or_path);
   }
+  if (looks_like_source(name_or_path)) return resolve_source(*this, name_or_path);
   std::vector<std::string> names = known_model_names();
   for (const StoredModel& stored : list()) names.push_back(stored.manifest.name);
   return fail(ErrorCode::kNotFound, "no model or file '{}'{}; minke list shows what there is",
@@ -196,24 +245,30 @@ Result<fs::path> ModelStore::resolve(const std::string& name_or_path) const {
 
 Result<void> ModelStore::remove(const std::string& name) const {
   std::error_code error;
+  const fs::path incoming = folder_ / (".incoming-" + name);
   // A model whose manifest is broken can be removed, too.
-  if (!is_model_name(name) || !fs::is_directory(folder_ / name, error)) return pass_on(find(name));
+  const bool is_there = is_model_name(name) && fs::is_directory(folder_ / name, error);
+  const bool is_begun = is_model_name(name) && fs::is_directory(incoming, error);
+  if (!is_there && !is_begun) return pass_on(find(name));
   MK_ASSIGN(const int lock, take_lock(folder_, name));
-  const Result<void> removed = discard_model(folder_, name);
+  fs::remove_all(incoming, error);
+  Result<void> removed;
+  if (is_there) removed = discard_model(folder_, name);
   ::close(lock);
   return removed;
 }
 
-Result<std::unique_ptr<ModelStore::Incoming>> ModelStore::begin(const std::string& name) const {
+Result<std::unique_ptr<ModelStore::Incoming>> ModelStore::begin(const std::string& name,
+                                                                Leftovers leftovers) const {
   if (!is_model_name(name)) {
     return fail(ErrorCode::kUsage, "'{}' cannot be a model's name: letters, digits and ._- only",
                 name);
   }
   MK_ASSIGN(const int lock, take_lock(folder_, name));
   const fs::path folder = folder_ / (".incoming-" + name);
-  std::unique_ptr<Incoming> incoming(new Incoming(folder_, folder, lock));
+  std::unique_ptr<Incoming> incoming(new Incoming(folder_, folder, lock, leftovers));
   std::error_code error;
-  fs::remove_all(folder, error);
+  if (leftovers == Leftovers::kClear) fs::remove_all(folder, error);
   if (!error) fs::create_directory(folder, error);
   if (error) {
     return fail(ErrorCode::kFailed, "cannot create {}: {}", folder.string(), error.message());
@@ -223,22 +278,37 @@ Result<std::unique_ptr<ModelStore::Incoming>> ModelStore::begin(const std::strin
 
 ModelStore::Incoming::~Incoming() {
   std::error_code ignored;
-  fs::remove_all(folder_, ignored);
+  if (leftovers_ == Leftovers::kClear) fs::remove_all(folder_, ignored);
   ::close(lock_);
 }
 
 Result<StoredModel> ModelStore::Incoming::commit(const Manifest& manifest, const fs::path& file) {
-  const fs::path staging = folder_ / "complete";
+  std::error_code error;
+  fs::create_directory(complete(), error);
+  MK_TRY(rename_path(file, complete() / manifest.file));
+  return commit(manifest);
+}
+
+Result<StoredModel> ModelStore::Incoming::commit(const Manifest& manifest) {
+  const fs::path staging = complete();
   const fs::path target = store_ / manifest.name;
   std::error_code error;
-  fs::create_directory(staging, error);
-  MK_TRY(rename_path(file, staging / manifest.file));
-  MK_TRY(sync_path(staging / manifest.file, O_RDONLY));
+  const std::vector<ManifestFile> files = manifest.all_files();
+  std::vector<fs::path> strangers;
+  for (const auto& entry : fs::directory_iterator(staging, error)) {
+    const bool is_ours = std::any_of(files.begin(), files.end(), [&](const ManifestFile& file) {
+      return entry.path().filename() == file.name;
+    });
+    if (!is_ours) strangers.push_back(entry.path());
+  }
+  for (const fs::path& path : strangers) fs::remove_all(path, error);
+  for (const ManifestFile& file : files) MK_TRY(sync_path(staging / file.name, O_RDONLY));
   MK_TRY(write_file_atomic(staging / kManifestFile, manifest.to_json().dump(2) + "\n"));
   MK_TRY(sync_path(staging, O_RDONLY | O_DIRECTORY));
   if (fs::exists(target, error)) MK_TRY(discard_model(store_, manifest.name));
   MK_TRY(rename_path(staging, target));
   MK_TRY(sync_path(store_, O_RDONLY | O_DIRECTORY));
+  fs::remove_all(folder_, error);
   return StoredModel{manifest, target};
 }
 

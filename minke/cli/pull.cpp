@@ -39,6 +39,8 @@ class PullCommand final : public Command {
     flags.add("connections", connections_, {1, 16}, "how many parts of a file to fetch at a time");
     flags.add("retries", retries_, {0, 1000},
               "attempts without progress before it gives up; 0: for ever, as on a terminal");
+    flags.add("timeout", timeout_seconds_, {1, 3600},
+              "seconds after which a connection that brings nothing is given up");
     flags.add("json", json_, "one JSON document about the model");
     flags.example("minke pull smollm2-135m");
     flags.example("minke pull hf.co/bartowski/SmolLM2-1.7B-Instruct-GGUF:Q4_K_M");
@@ -104,6 +106,8 @@ class PullCommand final : public Command {
     options.connections = connections_;
     const bool patient = is_terminal(console.err) && !console.quiet;
     options.patience.attempts_max = has_retries_() ? retries_ : patient ? 0 : kAttemptsScript;
+    options.patience.stall_seconds_max = timeout_seconds_;
+    options.patience.connect_seconds_max = timeout_seconds_;
     options.patience.should_stop = [&] { return interrupts.count() > 0; };
     options.patience.say = [&](std::string_view line) {
       bar.clear();
@@ -165,6 +169,7 @@ class PullCommand final : public Command {
   bool offline_ = false;
   bool json_ = false;
   int connections_ = 4;
+  int timeout_seconds_ = 30;
   int retries_ = kAttemptsScript;
   std::function<bool()> has_retries_;
 };

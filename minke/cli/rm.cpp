@@ -15,7 +15,8 @@ class RmCommand final : public Command {
   Result<void> run(const Console& console) override {
     const ModelStore store = ModelStore::open_default();
     const Result<StoredModel> model = store.find(name_);
-    if (!model && model.error().code == ErrorCode::kNotFound) return pass_on(model);
+    const bool is_missing = !model && model.error().code == ErrorCode::kNotFound;
+    if (is_missing && !store.has_leftovers(name_)) return pass_on(model);
     if (!yes_) MK_TRY(confirm(console, model ? model->manifest.size_bytes : 0));
     MK_TRY(store.remove(name_));
     console.note("{} is deleted", name_);

@@ -47,11 +47,15 @@ class FileDownload {
   uint64_t bytes_fetched() const { return target_.bytes_fetched; }
 
  private:
+  uint64_t chunk_bytes() const;
+  uint64_t request_bytes() const;
   Result<void> open();
   Result<void> step();
   Result<void> start_fetches();
-  Result<void> start_fetch(size_t chunk, bool whole);
-  std::optional<size_t> next_chunk() const;
+  Result<void> start_fetch(ChunkRun chunks, bool whole);
+  bool is_free(size_t chunk) const;
+  std::optional<ChunkRun> next_run() const;
+  Result<void> note_end(const RangeFetch& fetch);
   Result<void> settle(RangeFetch& fetch);
   Result<void> settle_passing(RangeFetch& fetch, double asked_seconds);
   Result<void> settle_status(const RangeFetch& fetch);
@@ -93,15 +97,31 @@ void FileDownload::cancel_all() {
   fetches_.clear();
 }
 
+// 256 rows or more, so that a kill spoils a small part of the file; at most 65,536, a journal of
+// 1.5 MB.
+uint64_t FileDownload::chunk_bytes() const {
+  if (options_.chunk_bytes > 0) return options_.chunk_bytes;
+  constexpr uint64_t kStep = 64 << 10;
+  const uint64_t least = std::max(kStep, file_.size_bytes / 65536);
+  const uint64_t bytes = std::max(std::min<uint64_t>(file_.size_bytes / 256, 1 << 20), least);
+  return (bytes + kStep - 1) / kStep * kStep;
+}
+
+// Small enough that a file of some MB runs over all connections, large enough that the pause
+// between two requests (one round trip) does not count.
+uint64_t FileDownload::request_bytes() const {
+  if (options_.request_bytes > 0) return options_.request_bytes;
+  return std::clamp<uint64_t>(file_.size_bytes / 16, 1 << 20, 8 << 20);
+}
+
 Result<void> FileDownload::open() {
   target_.fd = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (target_.fd < 0) return tl::unexpected<Error>(write_error(errno, partial_));
   const std::string identity = !file_.sha256.empty()     ? file_.sha256
                                : !file_.git_sha1.empty() ? file_.git_sha1
                                                          : url_;
-  MK_ASSIGN(RangeJournal journal,
-            RangeJournal::open(partial_.string() + ".journal", target_.fd,
-                               {file_.size_bytes, identity}, options_.chunk_bytes));
+  MK_ASSIGN(RangeJournal journal, RangeJournal::open(partial_.string() + ".journal", target_.fd,
+                                                     {file_.size_bytes, identity}, chunk_bytes()));
   journal_ = std::move(journal);
   target_.journal = &*journal_;
   target_.path = partial_;
@@ -161,15 +181,34 @@ void FileDownload::tell_progress(bool force) {
   options_.on_progress(journal_->bytes_done());
 }
 
-std::optional<size_t> FileDownload::next_chunk() const {
+bool FileDownload::is_free(size_t chunk) const {
+  if (journal_->is_complete(chunk)) return false;
+  return std::none_of(fetches_.begin(), fetches_.end(), [&](const auto& fetch) {
+    return fetch->chunks().begin <= chunk && chunk < fetch->chunks().end;
+  });
+}
+
+// The first of the missing chunks that nobody fetches; those that a killed process has asked for in
+// vain come last, and one by one.
+std::optional<ChunkRun> FileDownload::next_run() const {
+  std::optional<size_t> first;
   for (size_t chunk = journal_->chunk_of(digest_.position()); chunk < journal_->num_chunks();
        ++chunk) {
-    if (journal_->is_complete(chunk)) continue;
-    const bool taken = std::any_of(fetches_.begin(), fetches_.end(),
-                                   [&](const auto& fetch) { return fetch->chunk() == chunk; });
-    if (!taken) return chunk;
+    if (first && journal_->lost_requests(*first) <= journal_->lost_requests(chunk)) continue;
+    if (!is_free(chunk)) continue;
+    first = chunk;
+    if (journal_->lost_requests(chunk) == 0) break;
   }
-  return std::nullopt;
+  if (!first) return std::nullopt;
+  ChunkRun run{*first, *first + 1};
+  if (journal_->lost_requests(*first) > 0) return run;
+  const uint64_t end_max = journal_->position(*first) + request_bytes();
+  while (run.end < journal_->num_chunks() && journal_->chunk_end(run.end) <= end_max &&
+         journal_->position(run.end) == journal_->chunk_begin(run.end) && is_free(run.end) &&
+         journal_->lost_requests(run.end) == 0) {
+    ++run.end;
+  }
+  return run;
 }
 
 Result<void> FileDownload::start_fetches() {
@@ -177,25 +216,39 @@ Result<void> FileDownload::start_fetches() {
   // One request shows whether ranges are served and where redirects lead; then there are more.
   const size_t allowed = serves_ranges_ && !ignores_ranges_ ? static_cast<size_t>(connections_) : 1;
   while (fetches_.size() < allowed) {
-    const std::optional<size_t> chunk = next_chunk();
-    if (!chunk) return {};
-    MK_TRY(start_fetch(*chunk, ignores_ranges_));
+    const std::optional<ChunkRun> run = next_run();
+    if (!run) return {};
+    MK_TRY(start_fetch(*run, ignores_ranges_));
   }
   return {};
 }
 
-Result<void> FileDownload::start_fetch(size_t chunk, bool whole) {
-  auto fetch = std::make_unique<RangeFetch>(target_, chunk, whole);
+Result<void> FileDownload::start_fetch(ChunkRun chunks, bool whole) {
+  auto fetch = std::make_unique<RangeFetch>(target_, chunks, whole);
   HttpRequest request = session_.request(direct_url_);
   fetch->add_headers(request);
+  request.fresh_connection = journal_->lost_requests(chunks.begin) > 0;
   fetch->begun = seconds_now();
   fetch->url = direct_url_;
+  MK_TRY(journal_->begin_request(chunks.begin));
   MK_TRY(session_.client().start(request, *fetch));
   fetches_.push_back(std::move(fetch));
   return {};
 }
 
+// After a reset or a stall, the server may have sent more than came: all that was asked for counts
+// as asked for in vain.
+Result<void> FileDownload::note_end(const RangeFetch& fetch) {
+  const ChunkRun chunks = fetch.chunks();
+  if (fetch.was_orderly()) return journal_->end_request(chunks.begin);
+  for (size_t chunk = chunks.begin + 1; chunk < chunks.end; ++chunk) {
+    MK_TRY(journal_->begin_request(chunk));
+  }
+  return {};
+}
+
 Result<void> FileDownload::settle(RangeFetch& fetch) {
+  MK_TRY(note_end(fetch));
   if (fetch.bytes_new() >= kProgressBytesMin || fetch.end() == FetchEnd::kDone) {
     failures_ = 0;
     redirects_ = 0;

@@ -13,7 +13,8 @@ namespace minke {
 /// How to download.
 struct DownloadOptions {
   int connections = 4;
-  uint64_t chunk_bytes = uint64_t{8} << 20;  ///< one request; what a kill can cost per connection
+  uint64_t chunk_bytes = 0;    ///< of the journal; 0: by the file's size
+  uint64_t request_bytes = 0;  ///< the most for one request; 0: by the file's size
   /// Told some ten times a second how many bytes of this file are there.
   std::function<void(uint64_t bytes_done)> on_progress;
 };

@@ -111,6 +111,7 @@ void HttpClient::Impl::configure(Transfer& transfer, const HttpRequest& request)
   // HTTP/2 would carry all ranges over one connection, at the speed of one.
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request.fresh_connection ? 1L : 0L);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                    static_cast<long>(options.connect_seconds_max * 1e3));
@@ -139,13 +140,14 @@ void HttpClient::Impl::finish(CURL* easy, CURLcode code) {
   const std::unique_ptr<Transfer> transfer = take(easy);
   if (code == CURLE_OK) transfer->give_head();  // an answer without body or empty line
   if (code == CURLE_OK || transfer->ended_by_receiver) {
-    transfer->receiver->on_end({});
+    transfer->receiver->on_end({}, code == CURLE_OK);
     return;
   }
   const char* detail = transfer->error[0] != '\0' ? transfer->error.data() : nullptr;
   if (transfer->head_bytes > kHeadBytesMax) detail = "its header fields exceed 256 KiB";
-  transfer->receiver->on_end(fail(is_final(code) ? ErrorCode::kFailed : ErrorCode::kNetwork, "{}",
-                                  detail != nullptr ? detail : curl_easy_strerror(code)));
+  const Result<void> failed = fail(is_final(code) ? ErrorCode::kFailed : ErrorCode::kNetwork, "{}",
+                                   detail != nullptr ? detail : curl_easy_strerror(code));
+  transfer->receiver->on_end(failed, code == CURLE_PARTIAL_FILE);
 }
 
 HttpClient::HttpClient(const HttpOptions& options) : impl_(std::make_unique<Impl>()) {

@@ -21,6 +21,7 @@ struct HttpOptions {
 struct HttpRequest {
   std::string url;  ///< http or https
   std::vector<HttpHeader> headers;
+  bool fresh_connection = false;  ///< do not reuse one: after a cut, others may be near theirs
 };
 
 /// Receives one answer. The calls come from HttpClient::poll(), in this order.
@@ -33,7 +34,8 @@ class HttpReceiver {
   virtual bool on_body(std::string_view bytes) = 0;
   /// The transfer ended: well (also after on_head() or on_body() ended it), or with kNetwork where
   /// another attempt may help, or with kFailed where it cannot (certificate, malformed URL).
-  virtual void on_end(const Result<void>& result) = 0;
+  /// `orderly`: nothing that the server sent is lost, be it less than it had announced.
+  virtual void on_end(const Result<void>& result, bool orderly) = 0;
 };
 
 /// Several GETs at a time over kept-alive HTTP/1.1 connections: the one place that knows libcurl.

@@ -231,7 +231,8 @@ Result<void> HubPull::bring(Step& step, const ModelStore::Incoming& incoming) {
                 session_.settings().offline, step.file.path, source_.text(),
                 cache_.folder().string());
   }
-  DownloadOptions download{options_.connections, options_.chunk_bytes, {}};
+  DownloadOptions download;
+  download.connections = options_.connections;
   if (options_.on_progress) {
     download.on_progress = [&](uint64_t bytes) {
       options_.on_progress(bytes_done_ + bytes, bytes_total_);

@@ -26,7 +26,6 @@ struct HubPullOptions {
   std::string name;     ///< for the model in the store; empty: the file's name
   bool verify = false;  ///< hash a model that is there already
   int connections = 4;
-  uint64_t chunk_bytes = DownloadOptions().chunk_bytes;
   HubPatience patience;
   std::function<void(const PullPlan&)> on_plan;
   /// Told some ten times a second; bytes_done counts what was there before, too.

@@ -16,14 +16,14 @@ class TextReceiver final : public HttpReceiver {
 
   bool on_head(const HttpHead& head) override {
     reply.head = head;
-    return !head_only_ && !is_redirect_status(head.status);
+    return !head_only_;
   }
   bool on_body(std::string_view bytes) override {
     too_long = reply.body.size() + bytes.size() > bytes_max_;
     if (!too_long) reply.body += bytes;
     return !too_long;
   }
-  void on_end(const Result<void>& outcome) override {
+  void on_end(const Result<void>& outcome, bool /*orderly*/) override {
     result = outcome;
     ended = true;
   }
@@ -104,7 +104,7 @@ HubSession::HubSession(Hub hub, HubSettings settings, HubPatience patience)
       client_(http_options(settings_, patience_)) {}
 
 HttpRequest HubSession::request(const std::string& url) const {
-  HttpRequest out{url, {}};
+  HttpRequest out{url, {}, false};
   const std::string& token = settings_.token(hub_);
   if (token.empty()) return out;
   const Result<UrlParts> here = parse_url(url);

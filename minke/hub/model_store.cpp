@@ -243,13 +243,17 @@ Result<fs::path> ModelStore::resolve(const std::string& name_or_path) const {
               name_or_path, did_you_mean(name_or_path, names));
 }
 
+bool ModelStore::has_leftovers(const std::string& name) const {
+  std::error_code error;
+  return is_model_name(name) && fs::is_directory(folder_ / (".incoming-" + name), error);
+}
+
 Result<void> ModelStore::remove(const std::string& name) const {
   std::error_code error;
   const fs::path incoming = folder_ / (".incoming-" + name);
   // A model whose manifest is broken can be removed, too.
   const bool is_there = is_model_name(name) && fs::is_directory(folder_ / name, error);
-  const bool is_begun = is_model_name(name) && fs::is_directory(incoming, error);
-  if (!is_there && !is_begun) return pass_on(find(name));
+  if (!is_there && !has_leftovers(name)) return pass_on(find(name));
   MK_ASSIGN(const int lock, take_lock(folder_, name));
   fs::remove_all(incoming, error);
   Result<void> removed;

@@ -76,6 +76,8 @@ class ModelStore {
   /// The path to load for what a user typed: a stored model's name, a path to a file, or the source
   /// that a stored model was pulled from (parse_source()). kNotFound says how to get it.
   Result<std::filesystem::path> resolve(const std::string& name_or_path) const;
+  /// Whether a stopped pull of that name left something to go on with.
+  bool has_leftovers(const std::string& name) const;
   /// Deletes the model and what a stopped pull of it left: renamed away first, so that no half of
   /// it is ever seen under its name.
   Result<void> remove(const std::string& name) const;

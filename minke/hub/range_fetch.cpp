@@ -10,6 +10,8 @@
 namespace minke {
 namespace {
 
+constexpr size_t kRedirectBytesMax = 64 << 10;
+
 // Only a strong tag says that the bytes are the same.
 bool is_strong_etag(std::string_view etag) {
   return etag.size() >= 2 && etag.front() == '"' && etag.back() == '"';
@@ -20,8 +22,7 @@ bool is_strong_etag(std::string_view etag) {
 void RangeFetch::add_headers(HttpRequest& request) const {
   if (whole_) return;
   const RangeJournal& journal = *target_.journal;
-  request.headers.push_back({"Range", fmt::format("bytes={}-{}", journal.position(chunk_),
-                                                  journal.chunk_end(chunk_) - 1)});
+  request.headers.push_back({"Range", fmt::format("bytes={}-{}", begin(), range_end() - 1)});
   // Where the hash is known, it is the judge; tags differ between the machines of one host.
   if (!target_.hash_known && is_strong_etag(journal.etag())) {
     request.headers.push_back({"If-Range", journal.etag()});
@@ -38,7 +39,10 @@ bool RangeFetch::stop(FetchEnd end, ErrorCode code, std::string message) {
 bool RangeFetch::on_head(const HttpHead& head) {
   head_ = head;
   has_head_ = true;
-  if (is_redirect_status(head.status)) return stop(FetchEnd::kRedirect, ErrorCode::kNetwork, "");
+  if (is_redirect_status(head.status)) {
+    stop(FetchEnd::kRedirect, ErrorCode::kNetwork, "");
+    return true;  // its body is read, so that the connection can be used again
+  }
   if (is_passing_status(head.status)) {
     return stop(FetchEnd::kPassing, ErrorCode::kNetwork, fmt::format("status {}", head.status));
   }
@@ -75,10 +79,11 @@ bool RangeFetch::check_version(const HttpHead& head) {
 }
 
 bool RangeFetch::check_whole(const HttpHead& head) {
-  if (!whole_ && target_.journal->position(chunk_) != 0) {
+  if (!whole_ && begin() != 0) {
     return stop(FetchEnd::kNoRanges, ErrorCode::kNetwork, "");
   }
   whole_ = true;
+  chunks_ = {0, target_.journal->num_chunks()};
   offset_end_ = target_.journal->size_bytes();
   const auto length = parse_decimal(head.get("Content-Length"));
   if (!length || *length == offset_end_) return true;
@@ -89,16 +94,15 @@ bool RangeFetch::check_whole(const HttpHead& head) {
 
 bool RangeFetch::check_range(const HttpHead& head) {
   const RangeJournal& journal = *target_.journal;
-  const uint64_t begin = whole_ ? 0 : journal.position(chunk_);
+  const uint64_t wanted = begin();
   const std::string_view field = head.get("Content-Range");
   const auto range = parse_content_range(field);
-  const bool fits = range && range->begin == begin && range->end <= journal.chunk_end(chunk_) &&
+  const bool fits = range && range->begin == wanted && range->end <= range_end() &&
                     (!range->total || *range->total == journal.size_bytes());
   if (!fits || whole_) {
-    return stop(
-        FetchEnd::kPassing, ErrorCode::kNetwork,
-        fmt::format("asked for the bytes {}-{}/{}, the server answered with '{}'", begin,
-                    journal.chunk_end(chunk_) - 1, journal.size_bytes(), field.substr(0, 80)));
+    return stop(FetchEnd::kPassing, ErrorCode::kNetwork,
+                fmt::format("asked for the bytes {}-{}/{}, the server answered with '{}'", wanted,
+                            range_end() - 1, journal.size_bytes(), field.substr(0, 80)));
   }
   offset_ = range->begin;
   offset_end_ = range->end;
@@ -106,6 +110,7 @@ bool RangeFetch::check_range(const HttpHead& head) {
 }
 
 bool RangeFetch::on_body(std::string_view bytes) {
+  if (stopped_) return (redirect_bytes_ += bytes.size()) < kRedirectBytesMax;
   target_.bytes_fetched += bytes.size();
   if (bytes.size() > offset_end_ - offset_) {
     return stop(FetchEnd::kPassing, ErrorCode::kNetwork,
@@ -113,11 +118,11 @@ bool RangeFetch::on_body(std::string_view bytes) {
   }
   RangeJournal& journal = *target_.journal;
   while (!bytes.empty()) {
+    const size_t chunk = journal.chunk_of(offset_);
+    if (!enter(chunk)) return false;
+    const size_t here = std::min<uint64_t>(bytes.size(), journal.chunk_end(chunk) - offset_);
     // In a whole file, what is there already is passed over: a byte is written once.
-    chunk_ = journal.chunk_of(offset_);
-    const uint64_t chunk_end = journal.chunk_end(chunk_);
-    const size_t here = std::min<uint64_t>(bytes.size(), chunk_end - offset_);
-    const uint64_t known = std::min<uint64_t>(here, journal.position(chunk_) - offset_);
+    const uint64_t known = std::min<uint64_t>(here, journal.position(chunk) - offset_);
     if (known < here && !write(bytes.substr(known, here - known))) return false;
     offset_ += here;
     bytes.remove_prefix(here);
@@ -125,9 +130,18 @@ bool RangeFetch::on_body(std::string_view bytes) {
   return true;
 }
 
+// Moves on to the chunk where the next byte belongs; the journal knows which one is on its way.
+bool RangeFetch::enter(size_t chunk) {
+  if (chunk == chunks_.begin) return true;
+  Result<void> moved = target_.journal->end_request(chunks_.begin);
+  chunks_.begin = chunk;
+  if (moved) moved = target_.journal->begin_request(chunk);
+  return moved || stop(FetchEnd::kFailed, moved.error().code, moved.error().message);
+}
+
 bool RangeFetch::write(std::string_view bytes) {
   RangeJournal& journal = *target_.journal;
-  uint64_t at = journal.position(chunk_);
+  uint64_t at = begin();
   while (!bytes.empty()) {
     const ssize_t done = ::pwrite(target_.fd, bytes.data(), bytes.size(), static_cast<off_t>(at));
     if (done < 0 && errno == EINTR) continue;
@@ -139,15 +153,16 @@ bool RangeFetch::write(std::string_view bytes) {
     at += static_cast<uint64_t>(done);
     bytes_new_ += static_cast<uint64_t>(done);
   }
-  const Result<void> marked = journal.mark(chunk_, at);
+  const Result<void> marked = journal.mark(chunks_.begin, at);
   return marked || stop(FetchEnd::kFailed, marked.error().code, marked.error().message);
 }
 
-void RangeFetch::on_end(const Result<void>& result) {
+void RangeFetch::on_end(const Result<void>& result, bool orderly) {
   ended_ = true;
+  orderly_ = orderly || stopped_ || !has_head_;  // without a part of the file, none is lost
   if (stopped_) return;
-  const bool all = whole_ ? target_.journal->is_complete() : target_.journal->is_complete(chunk_);
-  if (all) {
+  const RangeJournal& journal = *target_.journal;
+  if (whole_ ? journal.is_complete() : begin() == range_end()) {
     end_ = FetchEnd::kDone;
     return;
   }

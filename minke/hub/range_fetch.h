@@ -29,26 +29,35 @@ enum class FetchEnd {
   kFailed,    ///< no attempt can help, see `error`
 };
 
+/// The chunks [begin, end) of a journal.
+struct ChunkRun {
+  size_t begin = 0;
+  size_t end = 0;
+};
+
 /// One request for a range of a file, and the writing of what comes.
 class RangeFetch final : public HttpReceiver {
  public:
-  /// A fetch of [position(chunk), chunk_end(chunk)), or with `whole` of the file from its start.
-  RangeFetch(FetchTarget& target, size_t chunk, bool whole)
-      : target_(target), chunk_(chunk), whole_(whole) {}
+  /// A fetch of what is missing of the first chunk and of all the others, which must be empty; with
+  /// `whole` of the file from its start.
+  RangeFetch(FetchTarget& target, ChunkRun chunks, bool whole)
+      : target_(target), chunks_(chunks), whole_(whole) {}
 
   /// Adds the fields that ask for the range.
   void add_headers(HttpRequest& request) const;
 
   bool on_head(const HttpHead& head) override;
   bool on_body(std::string_view bytes) override;
-  void on_end(const Result<void>& result) override;
+  void on_end(const Result<void>& result, bool orderly) override;
 
-  size_t chunk() const { return chunk_; }
+  /// What it has still to fetch; the first chunk is the one that it is in.
+  ChunkRun chunks() const { return chunks_; }
   bool has_ended() const { return ended_; }
   bool has_head() const { return has_head_; }
   FetchEnd end() const { return end_; }
   const Error& error() const { return error_; }
   const HttpHead& head() const { return head_; }
+  bool was_orderly() const { return orderly_; }      ///< see HttpReceiver::on_end()
   uint64_t bytes_new() const { return bytes_new_; }  ///< that were not there before
 
   double begun = 0;  ///< seconds_now() at the start
@@ -59,17 +68,22 @@ class RangeFetch final : public HttpReceiver {
   bool check_whole(const HttpHead& head);
   bool check_range(const HttpHead& head);
   bool check_version(const HttpHead& head);
+  bool enter(size_t chunk);
   bool write(std::string_view bytes);
+  uint64_t begin() const { return target_.journal->position(chunks_.begin); }
+  uint64_t range_end() const { return target_.journal->chunk_end(chunks_.end - 1); }
 
   FetchTarget& target_;
-  size_t chunk_;
+  ChunkRun chunks_;
   bool whole_;
   uint64_t offset_ = 0;      // of the next byte of the body in the file
   uint64_t offset_end_ = 0;  // where the answer ends
   uint64_t bytes_new_ = 0;
+  size_t redirect_bytes_ = 0;
   bool has_head_ = false;
   bool ended_ = false;
   bool stopped_ = false;
+  bool orderly_ = true;
   FetchEnd end_ = FetchEnd::kPassing;
   Error error_;
   HttpHead head_;

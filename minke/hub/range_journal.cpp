@@ -24,7 +24,7 @@ constexpr size_t kEtagAt = 128;
 constexpr size_t kEtagBytes = 256;
 constexpr size_t kSumAt = 384;
 constexpr size_t kTableAt = 392;
-constexpr size_t kRowBytes = 16;
+constexpr size_t kRowBytes = 24;
 // A sync of the disk costs a pause; so much may have to be fetched again after a power cut.
 constexpr uint64_t kUnsyncedBytesMax = 64 << 20;
 constexpr size_t kJournalBytesMax = 64 << 20;  // 32 TB of data in chunks of 8 MB
@@ -105,6 +105,7 @@ RangeJournal& RangeJournal::operator=(RangeJournal&& other) noexcept {
   etag_ = std::move(other.etag_);
   written_ = std::move(other.written_);
   synced_ = std::move(other.synced_);
+  lost_ = std::move(other.lost_);
   bytes_done_ = other.bytes_done_;
   unsynced_bytes_ = other.unsynced_bytes_;
   std::swap(fd_, other.fd_);
@@ -125,6 +126,7 @@ Result<RangeJournal> RangeJournal::open(const std::filesystem::path& path, int d
   const size_t num_chunks = (key.size_bytes + chunk_bytes - 1) / chunk_bytes;
   journal.written_.assign(num_chunks, 0);
   journal.synced_.assign(num_chunks, 0);
+  journal.lost_.assign(num_chunks, 0);
   struct stat info {};
   if (::fstat(data_fd, &info) != 0) return tl::unexpected<Error>(write_error(errno, path));
   if (!journal.load(static_cast<uint64_t>(info.st_size))) {
@@ -154,6 +156,7 @@ bool RangeJournal::load(uint64_t data_bytes) {
     done = std::min(done, data_bytes - std::min(data_bytes, chunk_begin(chunk)));
     written_[chunk] = done;
     synced_[chunk] = std::min(done, get_word(*text, row + 8));
+    lost_[chunk] = get_word(*text, row + 16);
   }
   return true;
 }
@@ -166,6 +169,7 @@ Result<void> RangeJournal::write_new() {
   for (size_t chunk = 0; chunk < written_.size(); ++chunk) {
     put_word(text, kTableAt + kRowBytes * chunk, written_[chunk]);
     put_word(text, kTableAt + kRowBytes * chunk + 8, synced_[chunk]);
+    put_word(text, kTableAt + kRowBytes * chunk + 16, lost_[chunk]);
     bytes_done_ += written_[chunk];
     unsynced_bytes_ += written_[chunk] - synced_[chunk];
   }
@@ -194,11 +198,22 @@ Result<void> RangeJournal::mark(size_t chunk, uint64_t end) {
   written_[chunk] += added;
   bytes_done_ += added;
   unsynced_bytes_ += added;
+  return store(chunk, 0, written_[chunk]);
+}
+
+Result<void> RangeJournal::store(size_t chunk, size_t column, uint64_t value) {
   std::string word(8, '\0');
-  put_word(word, 0, written_[chunk]);
-  const auto at = static_cast<off_t>(kTableAt + kRowBytes * chunk);
+  put_word(word, 0, value);
+  const auto at = static_cast<off_t>(kTableAt + kRowBytes * chunk + 8 * column);
   if (::pwrite(fd_, word.data(), word.size(), at) == static_cast<ssize_t>(word.size())) return {};
   return tl::unexpected<Error>(write_error(errno, path_));
+}
+
+Result<void> RangeJournal::begin_request(size_t chunk) { return store(chunk, 2, ++lost_[chunk]); }
+
+Result<void> RangeJournal::end_request(size_t chunk) {
+  lost_[chunk] = 0;
+  return store(chunk, 2, 0);
 }
 
 Result<void> RangeJournal::sync(int data_fd, bool force) {
@@ -207,12 +222,7 @@ Result<void> RangeJournal::sync(int data_fd, bool force) {
   for (size_t chunk = 0; chunk < written_.size(); ++chunk) {
     if (synced_[chunk] == written_[chunk]) continue;
     synced_[chunk] = written_[chunk];
-    std::string word(8, '\0');
-    put_word(word, 0, synced_[chunk]);
-    const auto at = static_cast<off_t>(kTableAt + kRowBytes * chunk + 8);
-    if (::pwrite(fd_, word.data(), word.size(), at) != static_cast<ssize_t>(word.size())) {
-      return tl::unexpected<Error>(write_error(errno, path_));
-    }
+    MK_TRY(store(chunk, 1, synced_[chunk]));
   }
   unsynced_bytes_ = 0;
   if (::fdatasync(fd_) == 0) return {};
@@ -222,6 +232,7 @@ Result<void> RangeJournal::sync(int data_fd, bool force) {
 void RangeJournal::forget() {
   std::fill(written_.begin(), written_.end(), 0);
   std::fill(synced_.begin(), synced_.end(), 0);
+  std::fill(lost_.begin(), lost_.end(), 0);
 }
 
 Result<void> RangeJournal::reset() {

@@ -24,12 +24,16 @@ struct JournalKey {
 ///     88      40     the kernel's boot id, zero-padded
 ///     128     256    ETag of the server, zero-padded; empty when longer
 ///     384     8      checksum: the first 8 bytes of SHA-256 of bytes 0 to 383
-///     392     16     per chunk: bytes written from its start, bytes of these that are synced
+///     392     24     per chunk: bytes written from its start, bytes of these that are synced, and
+///                    requests for the rest that were begun and never ended
 ///
 /// All numbers are little-endian 64-bit words. A chunk is filled from its start, so a number says
 /// all of it. `written` is stored right after the bytes were handed to the kernel: a process that
 /// is killed loses nothing that it has written. After a crash of the machine (another boot id) only
 /// `synced` counts, which is stored after an fdatasync() of the file, and synced itself.
+///
+/// What a killed process had asked for may have been sent and lost. Asking for the chunks with the
+/// fewest such requests first keeps the bytes that are fetched twice from being fetched again.
 ///
 /// Life: open() -> mark() as bytes come, sync() now and then -> remove().
 class RangeJournal {
@@ -58,6 +62,11 @@ class RangeJournal {
 
   /// Notes that the bytes from position(chunk) up to `end` are written.
   Result<void> mark(size_t chunk, uint64_t end);
+  /// Notes that a request for the chunk begins, or has ended and all that it brought is written.
+  Result<void> begin_request(size_t chunk);
+  Result<void> end_request(size_t chunk);
+  /// Requests for the chunk that a killed process left without an end.
+  uint64_t lost_requests(size_t chunk) const { return lost_[chunk]; }
   /// Syncs the data file, then the journal. `force`: also when little came since the last time.
   Result<void> sync(int data_fd, bool force);
   /// Forgets everything that is there: the file is fetched afresh.
@@ -70,6 +79,7 @@ class RangeJournal {
   RangeJournal() = default;
   Result<void> write_new();
   void forget();
+  Result<void> store(size_t chunk, size_t column, uint64_t value);
   bool load(uint64_t data_bytes);
 
   std::filesystem::path path_;
@@ -78,6 +88,7 @@ class RangeJournal {
   std::string etag_;
   std::vector<uint64_t> written_;
   std::vector<uint64_t> synced_;
+  std::vector<uint64_t> lost_;
   uint64_t bytes_done_ = 0;
   uint64_t unsynced_bytes_ = 0;
   int fd_ = -1;

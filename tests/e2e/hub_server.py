@@ -20,7 +20,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 LFS_BYTES_MIN = 100_000  # what is larger is redirected to the storage host, as LFS files are
-SEND_BYTES = 64 << 10
+SEND_BYTES = 16 << 10  # what a killed client may be sent in vain
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -127,6 +127,7 @@ class Server(http.server.ThreadingHTTPServer):
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = 0
+    disable_nagle_algorithm = True
 
     def setup(self):
         super().setup()

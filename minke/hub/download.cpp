@@ -23,6 +23,7 @@ constexpr double kProgressSeconds = 0.1;
 constexpr uint64_t kFileBytesMax = uint64_t{1} << 46;  // 70 TB: no model, but a lie in a listing
 // Less than this is no progress: a server that sends one byte a connection would be asked for ever.
 constexpr uint64_t kProgressBytesMin = 64 << 10;
+constexpr int kRefusalsMax = 16;  // each connection may have an old link
 // Hashing goes on behind the download, in steps that do not let the sockets wait long (10 ms).
 constexpr uint64_t kHashStepBytes = 8 << 20;
 
@@ -55,7 +56,6 @@ class FileDownload {
   Result<void> start_fetch(ChunkRun chunks, bool whole);
   bool is_free(size_t chunk) const;
   std::optional<ChunkRun> next_run() const;
-  Result<void> note_end(const RangeFetch& fetch);
   Result<void> settle(RangeFetch& fetch);
   Result<void> settle_passing(RangeFetch& fetch, double asked_seconds);
   Result<void> settle_status(const RangeFetch& fetch);
@@ -82,6 +82,7 @@ class FileDownload {
   int connections_ = 1;
   int failures_ = 0;  // since the last progress
   int redirects_ = 0;
+  int refusals_ = 0;  // of links to a storage host, since the last progress
   int changes_ = 0;
   double retry_at_ = 0;
   double told_at_ = 0;
@@ -230,28 +231,18 @@ Result<void> FileDownload::start_fetch(ChunkRun chunks, bool whole) {
   request.fresh_connection = journal_->lost_requests(chunks.begin) > 0;
   fetch->begun = seconds_now();
   fetch->url = direct_url_;
-  MK_TRY(journal_->begin_request(chunks.begin));
+  MK_TRY(fetch->note_begin());
   MK_TRY(session_.client().start(request, *fetch));
   fetches_.push_back(std::move(fetch));
   return {};
 }
 
-// After a reset or a stall, the server may have sent more than came: all that was asked for counts
-// as asked for in vain.
-Result<void> FileDownload::note_end(const RangeFetch& fetch) {
-  const ChunkRun chunks = fetch.chunks();
-  if (fetch.was_orderly()) return journal_->end_request(chunks.begin);
-  for (size_t chunk = chunks.begin + 1; chunk < chunks.end; ++chunk) {
-    MK_TRY(journal_->begin_request(chunk));
-  }
-  return {};
-}
-
 Result<void> FileDownload::settle(RangeFetch& fetch) {
-  MK_TRY(note_end(fetch));
+  MK_TRY(fetch.note_end());
   if (fetch.bytes_new() >= kProgressBytesMin || fetch.end() == FetchEnd::kDone) {
     failures_ = 0;
     redirects_ = 0;
+    refusals_ = 0;
   }
   switch (fetch.end()) {
     case FetchEnd::kDone:
@@ -297,12 +288,11 @@ Result<void> FileDownload::settle_redirect(const RangeFetch& fetch) {
 
 // A final status. Where a redirect led to a storage host, the link may just have grown old.
 Result<void> FileDownload::settle_status(const RangeFetch& fetch) {
-  if (direct_url_ != url_ && failures_ < 2) {
-    ++failures_;
-    ask_the_hub_again();
-    return {};
+  if (fetch.url == url_ || ++refusals_ > kRefusalsMax) {
+    return tl::unexpected<Error>(status_error(session_, fetch.head(), file_.path));
   }
-  return tl::unexpected<Error>(status_error(session_, fetch.head(), file_.path));
+  if (fetch.url == direct_url_) ask_the_hub_again();
+  return {};
 }
 
 Result<void> FileDownload::settle_passing(RangeFetch& fetch, double asked_seconds) {

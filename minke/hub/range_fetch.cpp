@@ -130,13 +130,31 @@ bool RangeFetch::on_body(std::string_view bytes) {
   return true;
 }
 
-// Moves on to the chunk where the next byte belongs; the journal knows which one is on its way.
+// Moves on to the chunk where the next byte belongs.
 bool RangeFetch::enter(size_t chunk) {
   if (chunk == chunks_.begin) return true;
   Result<void> moved = target_.journal->end_request(chunks_.begin);
   chunks_.begin = chunk;
-  if (moved) moved = target_.journal->begin_request(chunk);
+  if (moved && chunk + 1 < chunks_.end) moved = target_.journal->begin_request(chunk + 1);
   return moved || stop(FetchEnd::kFailed, moved.error().code, moved.error().message);
+}
+
+Result<void> RangeFetch::note_begin() {
+  for (size_t chunk = chunks_.begin; chunk < noted_end(); ++chunk) {
+    MK_TRY(target_.journal->begin_request(chunk));
+  }
+  return {};
+}
+
+// After a reset or a stall, the server may have sent more than came: all that was asked for counts
+// as asked for in vain.
+Result<void> RangeFetch::note_end() {
+  for (size_t chunk = chunks_.begin; chunk < chunks_.end; ++chunk) {
+    if (orderly_ && chunk == noted_end()) break;
+    if (orderly_) MK_TRY(target_.journal->end_request(chunk));
+    if (!orderly_ && chunk >= noted_end()) MK_TRY(target_.journal->begin_request(chunk));
+  }
+  return {};
 }
 
 bool RangeFetch::write(std::string_view bytes) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -45,6 +46,11 @@ class RangeFetch final : public HttpReceiver {
 
   /// Adds the fields that ask for the range.
   void add_headers(HttpRequest& request) const;
+  /// Notes in the journal which chunks are on their way: the one where the next byte belongs and
+  /// the one after it, into which what is in the network's buffers may reach. To be called before
+  /// the start; note_end() after the end.
+  Result<void> note_begin();
+  Result<void> note_end();
 
   bool on_head(const HttpHead& head) override;
   bool on_body(std::string_view bytes) override;
@@ -57,7 +63,6 @@ class RangeFetch final : public HttpReceiver {
   FetchEnd end() const { return end_; }
   const Error& error() const { return error_; }
   const HttpHead& head() const { return head_; }
-  bool was_orderly() const { return orderly_; }      ///< see HttpReceiver::on_end()
   uint64_t bytes_new() const { return bytes_new_; }  ///< that were not there before
 
   double begun = 0;  ///< seconds_now() at the start
@@ -68,6 +73,7 @@ class RangeFetch final : public HttpReceiver {
   bool check_whole(const HttpHead& head);
   bool check_range(const HttpHead& head);
   bool check_version(const HttpHead& head);
+  size_t noted_end() const { return std::min(chunks_.begin + 2, chunks_.end); }
   bool enter(size_t chunk);
   bool write(std::string_view bytes);
   uint64_t begin() const { return target_.journal->position(chunks_.begin); }

@@ -12,7 +12,8 @@ constexpr size_t kFilesMax = 100'000;
 
 // A path that stays inside a folder when it is appended to it.
 bool is_inner_path(std::string_view path) {
-  if (path.empty() || path.size() > 1024 || path.front() == '/') return false;
+  if (path.empty() || path.size() > 1024) return false;
+  if (path.front() == '/' || path.back() == '/') return false;
   for (const unsigned char c : path) {
     if (c < ' ' || c == 127 || c == '\\') return false;
   }

@@ -95,6 +95,7 @@ Result<std::unique_ptr<Engine>> bench_engine(const LoadedModel& model, int conte
   }
   config.context_tokens = context;
   config.sequences_max = sequences;
+  config.prefix_cache = false;  // every repetition computes its whole prompt
   config.kv_tokens = static_cast<int64_t>((context + 63) / 64 * 64) * sequences;
   return model.make_engine(config);
 }

@@ -39,7 +39,9 @@ class EventQueue {
 }  // namespace
 
 double TextResult::prefill_tokens_per_second() const {
-  return first_token_seconds > 0 ? static_cast<double>(prompt_tokens) / first_token_seconds : 0;
+  return first_token_seconds > 0
+             ? static_cast<double>(prompt_tokens - cached_tokens) / first_token_seconds
+             : 0;
 }
 
 double TextResult::decode_tokens_per_second() const {
@@ -63,9 +65,12 @@ const char* finish_name(FinishReason finish) {
 }
 
 std::string speed_text(const TextResult& result) {
-  std::string out = fmt::format(
-      "{} prompt tokens ({:.0f}/s), first token after {:.2f} s, {} tokens", result.prompt_tokens,
-      result.prefill_tokens_per_second(), result.first_token_seconds, result.token_ids.size());
+  std::string cached;
+  if (result.cached_tokens > 0) cached = fmt::format("{} of them cached, ", result.cached_tokens);
+  std::string out =
+      fmt::format("{} prompt tokens ({}{:.0f}/s), first token after {:.2f} s, {} tokens",
+                  result.prompt_tokens, cached, result.prefill_tokens_per_second(),
+                  result.first_token_seconds, result.token_ids.size());
   if (result.decode_tokens_per_second() > 0) {
     out += fmt::format(" at {:.1f} tokens/s", result.decode_tokens_per_second());
   }
@@ -104,6 +109,7 @@ Result<TextResult> generate_text(Engine& engine, const Tokenizer& tokenizer, Tex
     event = queue.pop();
     if (!event || !event->token || found_stop) continue;
     result.seconds = seconds_now() - start;
+    result.cached_tokens = event->num_cached;
     if (result.token_ids.empty()) result.first_token_seconds = result.seconds;
     result.token_ids.push_back(*event->token);
     if (emit(decoder.feed(*event->token))) {

@@ -25,11 +25,12 @@ struct TextResult {
   std::string text;
   std::vector<int32_t> token_ids;  ///< without the token that ended it
   int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;                  ///< of these, those that the engine had read before
   FinishReason finish = FinishReason::kStop;  ///< kCancelled when should_stop() said so
   double first_token_seconds = 0;             ///< from the request to the first token
   double seconds = 0;                         ///< from the request to the end
 
-  /// Tokens of the prompt per second, until the first token.
+  /// Tokens of the prompt read per second, until the first token.
   double prefill_tokens_per_second() const;
   /// Tokens per second after the first one; 0 with fewer than two.
   double decode_tokens_per_second() const;

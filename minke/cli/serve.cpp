@@ -47,6 +47,7 @@ class ServeCommand final : public Command {
     flags.require("model");
     flags.add("alias", aliases_, "further name that requests may call the model by");
     flags.add("parallel,p", parallel_, {1, 4096}, "requests that generate together");
+    flags.add("no-prefix-cache", no_prefix_cache_, "compute every prompt from its first token");
     flags.add_visited(config_);
     load_.add_to(flags);
     flags.example("minke serve --model smollm2-135m");
@@ -61,6 +62,7 @@ class ServeCommand final : public Command {
     MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_));
     EngineConfig engine_config = model.engine_config;
     engine_config.sequences_max = parallel_;
+    engine_config.prefix_cache = !no_prefix_cache_;
     MK_ASSIGN(const std::unique_ptr<Engine> engine, model.make_engine(engine_config));
     EngineGenerator generator(engine.get());
     MK_ASSIGN(const std::unique_ptr<Server> server,
@@ -111,6 +113,7 @@ class ServeCommand final : public Command {
 
   std::string model_;
   std::vector<std::string> aliases_;
+  bool no_prefix_cache_ = false;
   int parallel_ = 16;
   ServerConfig config_;
   LoadFlags load_;

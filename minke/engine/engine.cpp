@@ -10,6 +10,7 @@
 #include "minke/base/check.h"
 #include "minke/engine/block_pool.h"
 #include "minke/engine/model_runner.h"
+#include "minke/engine/prefix_cache.h"
 #include "minke/engine/sampler.h"
 #include "minke/engine/scheduler.h"
 
@@ -23,6 +24,8 @@ struct Sequence {
   TokenSink sink;
   std::vector<int32_t> tokens;  // prompt and generated
   int64_t num_computed = 0;
+  int64_t num_cached = -1;  // of the prompt, when it was first admitted
+  uint64_t version = 0;     // of the parameters when its first page was computed
   std::vector<int32_t> page_table;
   bool ended = false;
 
@@ -45,8 +48,10 @@ int64_t cache_tokens(const EngineConfig& config) {
 struct Engine::Impl {
   Impl(const Device& device, const Model& model, const EngineConfig& limits)
       : config(limits),
+        parameters(model.parameters()),
         vocab_size(model.config().vocab_size),
         pool(pages_for(cache_tokens(limits))),
+        cache(pool),
         runner(device, model, limits.kv_dtype, pool.num_pages()) {}
 
   void loop();
@@ -54,6 +59,10 @@ struct Engine::Impl {
   void end_cancelled(std::deque<Sequence>& sequences, const std::unordered_set<RequestId>& ids);
   void step();
   std::vector<int> schedule();
+  SchedulePlan plan() const;
+  void admit();
+  void remember(Sequence& sequence, int num_rows);
+  int32_t take_page();
   std::vector<ModelRunner::Rows> rows_of(const std::vector<int>& num_rows);
   void advance(Sequence& sequence, std::span<float> logits);
   void end(Sequence& sequence, FinishReason reason);
@@ -62,10 +71,13 @@ struct Engine::Impl {
   void settle();
 
   const EngineConfig config;
+  const ParameterStore& parameters;
   const int64_t vocab_size;
 
   // The engine thread's own.
   BlockPool pool;
+  PrefixCache cache;
+  uint64_t cached_version = 0;  // of the parameters that the cache was computed with
   ModelRunner runner;
   Sampler sampler;
   std::deque<Sequence> running;  // in order of admission
@@ -135,39 +147,73 @@ void Engine::Impl::step() {
   for (size_t i = 0; i < running.size(); ++i) {
     Sequence& sequence = running[i];
     sequence.num_computed += num_rows[i];
+    remember(sequence, num_rows[i]);
     if (num_rows[i] == 0 || sequence.state().num_tokens != sequence.num_computed) continue;
     advance(sequence, {logits.view().row<float>(logit_row++), static_cast<size_t>(vocab_size)});
   }
   ++counts.steps;
 }
 
-// Asks the scheduler, moves sequences between `waiting` and `running`, and takes the pages.
-std::vector<int> Engine::Impl::schedule() {
+// What the scheduler says. The pages of a waiting sequence's match count as not held: those that
+// are idle are among the free ones, and those in use elsewhere make the plan only more careful.
+SchedulePlan Engine::Impl::plan() const {
   std::vector<SequenceState> running_states, waiting_states;
   for (const Sequence& sequence : running) running_states.push_back(sequence.state());
   for (const Sequence& sequence : waiting) {
     if (static_cast<int>(waiting_states.size()) >= config.sequences_max) break;
-    waiting_states.push_back(sequence.state());
+    SequenceState state = sequence.state();
+    state.num_computed = cache.match(sequence.tokens);
+    waiting_states.push_back(state);
   }
-  SchedulePlan plan = plan_step(running_states, waiting_states, pool.num_free(),
-                                {config.sequences_max, config.chunk_tokens});
-  for (int i = 0; i < plan.num_preempted; ++i) {
+  return plan_step(running_states, waiting_states, pool.num_free() + pool.num_idle(),
+                   {config.sequences_max, config.chunk_tokens});
+}
+
+// The front of `waiting` runs from now on; what the cache has of it is its own.
+void Engine::Impl::admit() {
+  Sequence& sequence = running.emplace_back(std::move(waiting.front()));
+  waiting.pop_front();
+  sequence.num_computed = cache.attach(sequence.tokens, sequence.page_table);
+  sequence.version = cached_version;
+  if (sequence.num_cached >= 0) return;  // it was preempted, and is back
+  sequence.num_cached = sequence.num_computed;
+  counts.cached_tokens += sequence.num_cached;
+}
+
+int32_t Engine::Impl::take_page() {
+  if (pool.num_free() == 0) cache.evict();
+  return pool.take();
+}
+
+// Offers the cache the pages that the sequence's last `num_rows` tokens have filled.
+void Engine::Impl::remember(Sequence& sequence, int num_rows) {
+  const int64_t full_before = (sequence.num_computed - num_rows) / kernels::kPageTokens;
+  const bool fills = sequence.num_computed / kernels::kPageTokens > full_before;
+  if (!config.prefix_cache || !fills || sequence.version != cached_version) return;
+  cache.insert(sequence.tokens, sequence.num_computed, sequence.page_table);
+}
+
+// Asks the scheduler, moves sequences between `waiting` and `running`, and takes the pages.
+std::vector<int> Engine::Impl::schedule() {
+  if (cached_version != parameters.version()) {
+    cache.clear();
+    cached_version = parameters.version();
+  }
+  SchedulePlan next = plan();
+  for (int i = 0; i < next.num_preempted; ++i) {
     pool.release(running.back().page_table);
     running.back().num_computed = 0;
     waiting.push_front(std::move(running.back()));
     running.pop_back();
   }
-  for (int i = 0; i < plan.num_admitted; ++i) {
-    running.push_back(std::move(waiting.front()));
-    waiting.pop_front();
-  }
+  for (int i = 0; i < next.num_admitted; ++i) admit();
   for (size_t i = 0; i < running.size(); ++i) {
-    const int64_t wanted = pages_for(running[i].num_computed + plan.num_rows[i]);
+    const int64_t wanted = pages_for(running[i].num_computed + next.num_rows[i]);
     while (static_cast<int64_t>(running[i].page_table.size()) < wanted) {
-      running[i].page_table.push_back(pool.take());
+      running[i].page_table.push_back(take_page());
     }
   }
-  return std::move(plan.num_rows);
+  return std::move(next.num_rows);
 }
 
 std::vector<ModelRunner::Rows> Engine::Impl::rows_of(const std::vector<int>& num_rows) {
@@ -201,6 +247,7 @@ void Engine::Impl::advance(Sequence& sequence, std::span<float> logits) {
     return;
   }
   event.token = token;
+  event.num_cached = sequence.num_cached;
   if (request.num_top_logprobs >= 0) {
     TokenLogprobs logprobs = token_logprobs(raw, token, request.num_top_logprobs);
     event.logprob = logprobs.logprob;
@@ -222,6 +269,7 @@ void Engine::Impl::end(Sequence& sequence, FinishReason reason) {
   sequence.ended = true;
   TokenEvent event;
   event.finish = reason;
+  event.num_cached = std::max<int64_t>(sequence.num_cached, 0);
   last_events.emplace_back(std::move(sequence.sink), std::move(event));
 }
 
@@ -247,7 +295,8 @@ void Engine::Impl::publish() {
   counts.running = static_cast<int>(running.size());
   counts.waiting = static_cast<int>(waiting.size());
   counts.kv_tokens_total = pool.num_pages() * kernels::kPageTokens;
-  counts.kv_tokens_used = (pool.num_pages() - pool.num_free()) * kernels::kPageTokens;
+  counts.kv_tokens_used =
+      (pool.num_pages() - pool.num_free() - pool.num_idle()) * kernels::kPageTokens;
   const std::lock_guard lock(mutex);
   published = counts;
 }
@@ -355,6 +404,7 @@ Result<Engine::Generated> Engine::generate(Request request) {
     }
     if (event.finish) {
       generated.finish = *event.finish;
+      generated.num_cached = event.num_cached;
       generated.error = event.error;
       finished = true;
       done.notify_one();

@@ -21,16 +21,18 @@ struct EngineConfig {
   int chunk_tokens = 512;     ///< most tokens in one forward (prompts are read in such chunks)
   int waiting_max = 1024;     ///< requests that may wait; more are refused
   DType kv_dtype = DType::kF16;  ///< f32 or f16
+  bool prefix_cache = true;      ///< keep the pages of ended requests for others that begin alike
 };
 
 /// What an engine did so far, for /health, metrics and tests. Counters only rise.
 struct EngineStats {
   int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  ///< of the prompts' tokens, those found in the prefix cache
   int64_t generated_tokens = 0;
   int64_t steps = 0;
   int running = 0;
   int waiting = 0;
-  int64_t kv_tokens_used = 0;
+  int64_t kv_tokens_used = 0;  ///< pages that sequences hold; idle cached ones are not among them
   int64_t kv_tokens_total = 0;
 };
 
@@ -38,7 +40,8 @@ struct EngineStats {
 /// that owns model and cache. A step is: schedule, run, postprocess.
 ///
 /// Life of a request: 1. submit() checks it and queues it; 2. the scheduler admits it when a slot
-/// and pages are free and reads its prompt in chunks, beside the others' tokens; 3. each step draws
+/// and pages are free; what it shares with earlier texts is in the cache (PrefixCache), the rest of
+/// its prompt is read in chunks, beside the others' tokens; 3. each step draws
 /// one token and hands it to the sink; 4. a stop token, the length, cancel() or the destructor ends
 /// it, the sink gets the event with `finish`, its pages are free again.
 ///
@@ -73,6 +76,7 @@ class Engine {
     std::vector<int32_t> tokens;
     std::vector<float> logprobs;  ///< one a token, if the request asked for them
     FinishReason finish = FinishReason::kStop;
+    int64_t num_cached = 0;  ///< tokens of the prompt that were in the prefix cache
     std::string error;
   };
   /// submit() and wait for the end. Not to be called from a sink.

@@ -59,6 +59,7 @@ struct Request {
 /// One generated token, or the end. Events come in order, the last one having `finish`.
 struct TokenEvent {
   std::optional<int32_t> token;  ///< absent only in an event that just ends the generation
+  int64_t num_cached = 0;        ///< tokens of the prompt that were in the prefix cache
   float logprob = 0.0f;  ///< ln p of the token under the model (before penalties and temperature)
   std::vector<std::pair<int32_t, float>> top_logprobs;  ///< most likely first
   std::optional<FinishReason> finish;

@@ -17,6 +17,7 @@ void health(Api& api, const HttpRequest&, Responder responder) {
       {"sequences_waiting", engine.waiting},
       {"prompt_tokens", engine.prompt_tokens},
       {"generated_tokens", engine.generated_tokens},
+      {"cached_tokens", engine.cached_tokens},
       {"kv_tokens_used", engine.kv_tokens_used},
       {"kv_tokens_total", engine.kv_tokens_total},
       {"tokens_per_second", api.tokens_per_second()},

@@ -174,6 +174,7 @@ void Runs::on_event(uint64_t id, size_t index, const TokenEvent& event) {
 
 void Runs::process(Run& run, size_t index, const TokenEvent& event) {
   Answer& answer = run.answers[index];
+  if (index == 0) run.usage.cached = event.num_cached;  // the prompt is counted once, too
   if (event.token && !answer.finished) take_token(run, answer, index, event);
   if (!event.finish) return;
   if (!answer.finished) {

@@ -32,6 +32,24 @@ class Serve(unittest.TestCase):
         self.assertEqual(answer["usage"]["completion_tokens"], 16)
         self.assertEqual(answer["usage"]["prompt_tokens"], 36)
 
+    def test_a_common_beginning_is_computed_once(self):
+        rules = " ".join(f"Rule {i}: answer question {i} in {i} words." for i in range(40))
+        said = []
+        for question in ("Why is the sky blue?", "Who wrote Hamlet?", "Why is the sky blue?"):
+            messages = [{"role": "system", "content": rules},
+                        {"role": "user", "content": question}]
+            said.append(self.chat(messages=messages)[1])
+        usages = [answer["usage"] for answer in said]
+        cached = [usage["prompt_tokens_details"]["cached_tokens"] for usage in usages]
+        self.assertEqual(cached[0], 0)
+        self.assertGreater(cached[1], usages[1]["prompt_tokens"] * 0.8)
+        self.assertEqual(cached[1] % 64, 0)
+        self.assertGreaterEqual(cached[2], cached[1])
+        self.assertEqual(said[0]["choices"], said[2]["choices"])
+        for usage in usages:
+            self.assertEqual(usage["prompt_cache_hit_tokens"] + usage["prompt_cache_miss_tokens"],
+                             usage["prompt_tokens"])
+
     def test_a_stream_says_the_same_in_pieces(self):
         whole = self.chat()[1]["choices"][0]["message"]["content"]
         events = self.server.events("/v1/chat/completions",

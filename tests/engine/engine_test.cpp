@@ -88,7 +88,9 @@ TEST_P(EngineInvariance, gives_each_request_the_same_bits_whatever_runs_beside_i
   std::vector<Engine::Generated> alone;
   {
     const TinyLlama tiny = make_model(1);
-    const auto engine = Engine::create(*tiny.device, *tiny.model, config());
+    EngineConfig limits = config();
+    limits.prefix_cache = false;
+    const auto engine = Engine::create(*tiny.device, *tiny.model, limits);
     ASSERT_TRUE(engine) << engine.error().message;
     for (const Request& request : requests) alone.push_back(*(*engine)->generate(request));
     EXPECT_TRUE(same(alone[1], *(*engine)->generate(requests[1]))) << "after other requests";
@@ -103,6 +105,13 @@ TEST_P(EngineInvariance, gives_each_request_the_same_bits_whatever_runs_beside_i
       for (size_t i = 0; i < requests.size(); ++i) {
         EXPECT_TRUE(same(alone[i], batch[i]))
             << "request " << i << ", threads " << threads << ", chunk " << chunk;
+      }
+      const std::vector<Engine::Generated> cached = together(**engine, requests);
+      for (size_t i = 0; i < requests.size(); ++i) {
+        EXPECT_TRUE(same(alone[i], cached[i]))
+            << "cached request " << i << ", threads " << threads << ", chunk " << chunk;
+        const auto num_prompt = static_cast<int64_t>(requests[i].prompt.size());
+        EXPECT_EQ(cached[i].num_cached, (num_prompt - 1) / 64 * 64) << i;
       }
     }
   }
@@ -124,6 +133,42 @@ TEST_P(EngineInvariance, recomputes_preempted_requests_to_the_same_bits) {
   const std::vector<Engine::Generated> batch = together(**engine, requests);
   for (size_t i = 0; i < requests.size(); ++i) EXPECT_TRUE(same(alone[i], batch[i])) << i;
   EXPECT_EQ((*engine)->stats().prompt_tokens, 6 * 50) << "counted once, however often computed";
+}
+
+// Turns of a conversation: each prompt is the one before, its answer, and some more.
+TEST_P(EngineInvariance, answers_from_the_prefix_cache_with_the_bits_of_a_cold_start) {
+  const TinyLlama tiny = make_model(2);
+  EngineConfig cold = config();
+  cold.prefix_cache = false;
+  const auto without = Engine::create(*tiny.device, *tiny.model, cold);
+  const auto with = Engine::create(*tiny.device, *tiny.model, config());
+  Request request = make_request(70, 8, 20);
+  int64_t num_cached = 0;
+  for (uint64_t turn = 0; turn < 4; ++turn) {
+    const Engine::Generated expected = *(*without)->generate(request);
+    const Engine::Generated got = *(*with)->generate(request);
+    EXPECT_TRUE(same(expected, got)) << turn;
+    EXPECT_EQ(expected.num_cached, 0);
+    // All full pages of the turn before, whose last token was drawn but never computed.
+    EXPECT_EQ(got.num_cached, turn == 0 ? 0 : (num_cached - 1) / 64 * 64) << turn;
+    request.prompt.insert(request.prompt.end(), got.tokens.begin(), got.tokens.end());
+    num_cached = static_cast<int64_t>(request.prompt.size());
+    const std::vector<int32_t> more = random_prompt(25, turn);
+    request.prompt.insert(request.prompt.end(), more.begin(), more.end());
+  }
+  EXPECT_GT((*with)->stats().cached_tokens, 0);
+}
+
+TEST_P(EngineInvariance, forgets_the_prefix_cache_when_the_weights_change) {
+  const TinyLlama tiny = make_model(1);
+  const auto engine = Engine::create(*tiny.device, *tiny.model, config());
+  const Request request = make_request(130, 2);
+  const Engine::Generated first = *(*engine)->generate(request);
+  EXPECT_EQ((*engine)->generate(request)->num_cached, 128);
+  tiny.model->parameters().changed();
+  const Engine::Generated after = *(*engine)->generate(request);
+  EXPECT_EQ(after.num_cached, 0);
+  EXPECT_TRUE(same(first, after));
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, EngineInvariance,

@@ -195,7 +195,7 @@ def golden(options):
                     ["tests/golden/formats/decode.py", "--check"],
                     ["tests/golden/formats/encode.py", "--check", "--model", model_path() or ""],
                     ["tests/golden/tokenizer_hf.py", "--check"],
-                    ["tests/golden/tokenizer_peers.py"]):
+                    ["tests/golden/tokenizer_peers.py"],
                     ["tests/golden/jinja_conversations.py", "--minke", binary()]):
         try:
             run([peer_python(), *command])

@@ -40,7 +40,7 @@ inline int64_t dtype_bytes(DType dtype, int64_t num_elements) {
   return num_elements / info.block_size * info.block_bytes;
 }
 
-/// True for formats in which blocks of elements share scales (q4_0, q4_1, q8_0).
+/// True for formats in which blocks of elements share scales (rows of block_format.h).
 inline bool is_block_quantized(DType dtype) { return dtype_info(dtype).block_size > 1; }
 
 }  // namespace minke

@@ -14,9 +14,11 @@ void matmul(const Device& device, const ConstView& x, const PackedView& w, const
 /// x.cols must be a multiple of 32.
 void quantize_int8(const Device& device, const ConstView& x, const Int8View& out);
 
-/// y = x W^T with integer products: w must be a block format. Inside a block of 32 the sum is an
-/// exact int32; over the blocks, in order, y = fma(dot, d * scale, y), then fma(m, scale_sum, y).
-/// The bits do not depend on x.rows, the tiling or the threads. y is f32 [x.rows, w.rows].
+/// y = x W^T with integer products: w must be a block format. Inside a group of inputs that share a
+/// weight scale s and minimum t (BlockFormat) the sum of w (q - bias) is an exact int32; over the
+/// groups, in order, y = fma(dot, s * scale, y), then fma(t, scale * sum of w, y) where there is a
+/// minimum. The bits do not depend on x.rows, the tiling, the threads or the instruction set. y is
+/// f32 [x.rows, w.rows].
 void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y);
 
 /// dx = dy W: dy [n, rows], dx [n, cols], for f32 and f64 matrices: the input's gradient of matmul.

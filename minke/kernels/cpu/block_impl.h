@@ -6,7 +6,7 @@ static constexpr int kSteps = kBlockCols / 4;              // of four inputs, in
 
 // A block format as constants of this instruction set.
 template <DType kDType>
-struct Format {
+struct FormatOf {
   static constexpr BlockFormat kNumbers = block_format_of(kDType);
   static constexpr PanelLayout kLayout = panel_layout_of(kNumbers);
   static constexpr int kBlocks = kLayout.unit_cols / kBlockCols;    // of 32 inputs, in a unit

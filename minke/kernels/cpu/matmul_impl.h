@@ -82,9 +82,9 @@ static const std::byte* float_panel(const PackedView& w, const std::byte* panel,
   switch (w.dtype) {
     case DType::kF32:
       return panel;
-#define MK_BLOCK_FORMAT(id, ...)                          \
-  case DType::id:                                         \
-    expand_floats<Format<DType::id>>(panel, w.cols, out); \
+#define MK_BLOCK_FORMAT(id, ...)                            \
+  case DType::id:                                           \
+    expand_floats<FormatOf<DType::id>>(panel, w.cols, out); \
     return scratch;
 #include "minke/dtype/block_formats.def"
 #undef MK_BLOCK_FORMAT
@@ -98,10 +98,10 @@ static int64_t panel_bytes(const PackedView& w) {
   switch (w.dtype) {
     case DType::kF32:
       return w.cols * kPanelRows * 4;
-#define MK_BLOCK_FORMAT(id, ...)                                \
-  case DType::id: {                                             \
-    constexpr PanelLayout kLayout = Format<DType::id>::kLayout; \
-    return w.cols / kLayout.unit_cols * kLayout.unit_bytes;     \
+#define MK_BLOCK_FORMAT(id, ...)                                  \
+  case DType::id: {                                               \
+    constexpr PanelLayout kLayout = FormatOf<DType::id>::kLayout; \
+    return w.cols / kLayout.unit_cols * kLayout.unit_bytes;       \
   }
 #include "minke/dtype/block_formats.def"
 #undef MK_BLOCK_FORMAT

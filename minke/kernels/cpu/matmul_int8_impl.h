@@ -242,7 +242,7 @@ void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t 
   switch (w.dtype) {
 #define MK_BLOCK_FORMAT(id, ...) \
   case DType::id:                \
-    return int8_format<Format<DType::id>>(x, w, y, panel_begin, panel_end, scratch);
+    return int8_format<FormatOf<DType::id>>(x, w, y, panel_begin, panel_end, scratch);
 #include "minke/dtype/block_formats.def"
 #undef MK_BLOCK_FORMAT
     default:

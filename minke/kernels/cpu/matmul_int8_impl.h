@@ -165,16 +165,19 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
       tile_sums<Kind, kWide, kRows, kVecs>(sum, x, row, b, g, groups, panels.bias);
 #pragma GCC unroll 4
       for (int v = 0; v < kVecs; ++v) {
-        const auto* s = reinterpret_cast<const float*>(groups[v] + Kind::Group::kScaleAt);
-        const auto* t = reinterpret_cast<const float*>(groups[v] + Kind::Group::kMinAt);
+        const auto load_at = [&](int at) {
+          return Simd::load(reinterpret_cast<const float*>(groups[v] + at));
+        };
+        const Simd::F s = load_at(Kind::Group::kScaleAt);
+        Simd::F t = s;
+        if constexpr (Kind::kHasMin) t = load_at(Kind::Group::kMinAt);
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
           const int64_t at = (row + r) * x.num_blocks() + b;
-          f[r][v] = Simd::fma(Simd::to_float(sum[r][v]),
-                              Simd::mul(Simd::load(s), Simd::set1(x.scale[at])), f[r][v]);
+          const Simd::F scale = Simd::mul(s, Simd::set1(x.scale[at]));
+          f[r][v] = Simd::fma(Simd::to_float(sum[r][v]), scale, f[r][v]);
           if constexpr (Kind::kHasMin) {
-            const Simd::F scale_sum = Simd::set1(group_scale_sum<Kind>(x, at, g));
-            f[r][v] = Simd::fma(Simd::load(t), scale_sum, f[r][v]);
+            f[r][v] = Simd::fma(t, Simd::set1(group_scale_sum<Kind>(x, at, g)), f[r][v]);
           }
         }
         groups[v] += Kind::Group::kBytes;

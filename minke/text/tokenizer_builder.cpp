@@ -221,6 +221,9 @@ Result<void> TokenizerBuilder::add_scores(std::span<const float> scores) {
 }
 
 std::unique_ptr<TokenizerData> TokenizerBuilder::finish() {
+  // Text may not lead to a control token, also where a file says that it is the unknown one.
+  const auto unknown = static_cast<size_t>(data_->unknown.value_or(0));
+  if (data_->unknown && data_->control[unknown]) data_->unknown.reset();
   if (data_->of_characters) {
     for (int32_t id = 0; id < data_->vocab_size(); ++id) {
       const std::string_view text = data_->bytes_of(id);

@@ -138,8 +138,10 @@ class JsonTokenizerLoader {
       MK_ASSIGN(entry.lstrip, bool_or(token, kWhere, "lstrip", false));
       MK_ASSIGN(entry.rstrip, bool_or(token, kWhere, "rstrip", false));
       MK_ASSIGN(entry.single_word, bool_or(token, kWhere, "single_word", false));
-      // A text that the model has keeps the model's id.
+      // A text that the model has keeps the model's id. The unknown token stays what it is: text
+      // may lead to it, which no control token allows.
       const auto known = id_of_.find(text);
+      if (known != id_of_.end() && data_.unknown == known->second) entry.kind = TokenKind::kUnknown;
       MK_TRY(place(text, known == id_of_.end() ? *id : Json(int64_t{known->second}), entry));
     }
     return {};

@@ -183,7 +183,8 @@ TEST(TokenizerJson, SentencePieceAsMergesAndBytes) {
   Json vocab = parsed(R"({"<unk>": 0, "<s>": 1, "</s>": 2, "▁": 3, "a": 4, "b": 5, "▁a": 6,
                           "ab": 7, "<0xC3>": 8, "<0xA9>": 9})");
   Json document =
-      Json::object({{"added_tokens", parsed(R"([{"id": 1, "content": "<s>", "special": true}])")},
+      Json::object({{"added_tokens", parsed(R"([{"id": 0, "content": "<unk>", "special": true},
+                                   {"id": 1, "content": "<s>", "special": true}])")},
                     {"normalizer", parsed(R"({"type": "Sequence", "normalizers": [
             {"type": "Prepend", "prepend": "▁"},
             {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]})")},
@@ -207,6 +208,8 @@ TEST(TokenizerJson, SentencePieceAsMergesAndBytes) {
   EXPECT_EQ(tokenizer.decode(Ids{6, 5, 6}), "ab a");
   EXPECT_EQ(tokenizer.encode("é"), (Ids{3, 8, 9}));
   EXPECT_EQ(tokenizer.encode("中x文a"), (Ids{3, 0, 4})) << "one unknown token for three characters";
+  EXPECT_FALSE(tokenizer.is_control(0)) << "text leads there";
+  EXPECT_EQ(tokenizer.encode("<unk>").front(), 3) << "but not by its name";
   EXPECT_EQ(tokenizer.bos(), 1);
   EXPECT_TRUE(tokenizer.add_bos());
   document.set("normalizer", nullptr);

@@ -54,10 +54,10 @@ Result<FormatSpec> brace_spec(std::string_view text) {
   return spec;
 }
 
-Result<void> brace_value(Heap& heap, MarkedBuilder& out, const Value& value,
-                         std::string_view spec_text) {
-  if (spec_text.empty()) return print_str(out, value);
-  MK_ASSIGN(FormatSpec spec, brace_spec(spec_text));
+Result<void> brace_value(Heap& heap, MarkedBuilder& out, const Value& value, const Str& spec_text) {
+  if (spec_text.text.empty()) return print_str(out, value);
+  MK_ASSIGN(FormatSpec spec, brace_spec(spec_text.text));
+  spec.untrusted_fill = spec_text.any_untrusted();
   if (value.is(Kind::kString)) {
     if (spec.type && spec.type != 's') return bad_format("a string has no such format");
     if (spec.align == '=') return bad_format("'=' is for numbers only");
@@ -212,13 +212,16 @@ Result<Value> expand(Interpreter& run, FieldReader& fields, const Str& format, i
     MK_ASSIGN(const Field field, split_field(text.substr(brace + 1, close - brace - 1)));
     MK_ASSIGN(Value value, fields.read(field.name));
     MK_ASSIGN(value, converted(run.heap(), value, field.conversion));
-    std::string_view spec = field.spec;
-    if (spec.find_first_of("{}") != std::string_view::npos) {
-      if (depth > 0) return bad_format("fields nested too deep");
-      MK_ASSIGN(const Value expanded, expand(run, fields, Str{.text = spec}, depth + 1));
-      spec = expanded.string->text;
+    const auto spec_begin = static_cast<size_t>(field.spec.data() - text.data());
+    Value spec = run.heap().view({}, false);
+    if (!field.spec.empty()) {
+      spec = run.heap().slice(format, spec_begin, spec_begin + field.spec.size());
     }
-    MK_TRY(brace_value(run.heap(), out, value, spec));
+    if (field.spec.find_first_of("{}") != std::string_view::npos) {
+      if (depth > 0) return bad_format("fields nested too deep");
+      MK_ASSIGN(spec, expand(run, fields, *spec.string, depth + 1));
+    }
+    MK_TRY(brace_value(run.heap(), out, value, *spec.string));
     at = close + 1;
   }
   out.append(format, at, text.size());

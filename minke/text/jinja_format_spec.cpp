@@ -97,10 +97,10 @@ void append_padded(MarkedBuilder& out, const Str& body, std::string_view sign,
   const char align = spec.align ? spec.align : default_align;
   const int64_t before = align == '>' || align == '=' ? missing : align == '^' ? missing / 2 : 0;
   if (align == '=') out.append(sign, untrusted);
-  for (int64_t i = 0; i < before; ++i) out.append(spec.fill, false);
+  for (int64_t i = 0; i < before; ++i) out.append(spec.fill, spec.untrusted_fill);
   if (align != '=') out.append(sign, untrusted);
   out.append(body);
-  for (int64_t i = before; i < missing; ++i) out.append(spec.fill, false);
+  for (int64_t i = before; i < missing; ++i) out.append(spec.fill, spec.untrusted_fill);
 }
 
 void append_number(MarkedBuilder& out, const std::string& digits, bool negative,

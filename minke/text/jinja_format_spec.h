@@ -14,7 +14,8 @@ inline constexpr int64_t kFormatWidthMax = 10'000;
 /// Python's format specification: [[fill]align][sign][#][0][width][,][.precision][type].
 struct FormatSpec {
   std::string fill = " ";
-  char align = 0;  ///< < > ^ = or 0 for the type's default
+  bool untrusted_fill = false;  ///< the specification came from outside, and with it the fill
+  char align = 0;               ///< < > ^ = or 0 for the type's default
   char sign = '-';
   bool alternate = false;
   bool zero_fill = false;  ///< a width that starts with 0: zeros after the sign of a number

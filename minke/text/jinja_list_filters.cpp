@@ -65,15 +65,15 @@ struct Keyed {
 
 /// Sorts by key, stably; the first error of a comparison is reported.
 Result<void> sort_keyed(Heap& heap, std::vector<Keyed>& items, bool reverse) {
-  Result<void> status;
-  // An insertion into runs by std::stable_sort needs a strict order, so a failed comparison counts
-  // as equal and everything after it, too.
   const auto count = static_cast<int64_t>(items.size());
   // The keys, the sorted values and the buffer of the sort.
   if (!heap.try_bytes(count * static_cast<int64_t>(3 * sizeof(Keyed))) ||
       !heap.try_steps(4 * count)) {
     return fail(ErrorCode::kWillNotFit, "the template needs {}", heap.exhausted());
   }
+  Result<void> status;
+  // An insertion into runs by std::stable_sort needs a strict order, so a failed comparison counts
+  // as equal and everything after it, too.
   const auto less = [&](const Keyed& a, const Keyed& b) {
     if (!status) return false;
     const Result<std::optional<int>> sign = order(heap, a.key, b.key);

@@ -143,6 +143,7 @@ TEST(JinjaProvenance, AUsersControlTokensStayUntrustedThroughEveryOperation) {
       "{{ messages[0].content.replace('<', '<<') }}{{ 'x'.replace('x', messages[0].content) }}",
       "{{ messages[0].content | upper }}{{ messages[0].content | title }}{{ "
       "messages[0].content.swapcase() }}",
+      "{{ '{:{}}'.format('a', messages[0].content[1:2] ~ '>9') }}",
       "{{ '%s-%r' % (messages[0].content, messages[0].content) }}{{ "
       "'{:>60}'.format(messages[0].content) }}",
       "{{ messages[0].content | indent(2, true) }}{{ messages[0].content | truncate(20) }}",

@@ -19,6 +19,7 @@ enum class ErrorCode {
   kCorrupt = 7,         ///< bytes that are not what their format says
   kBelowThreshold = 8,  ///< an evaluation missed the wanted score
   kInterrupted = 130,   ///< stopped by the user
+  kTerminated = 143,    ///< stopped by SIGTERM
 };
 
 /// An error that a user, file, disk or network caused. `message` says what was found, what was

@@ -160,7 +160,7 @@ int run_command_line(std::span<const std::string> args, const Console& console) 
     fmt::print(console.err, "minke: {}\n", result.error().message);
   }
   const bool terminated = interrupted && Interrupts::last_was_terminated();
-  return static_cast<int>(terminated ? static_cast<ErrorCode>(143) : result.error().code);
+  return static_cast<int>(terminated ? ErrorCode::kTerminated : result.error().code);
 }
 
 }  // namespace minke

@@ -50,7 +50,7 @@ constexpr const char* kExitCodes =
 constexpr const char* kEnvironment =
     ".SH ENVIRONMENT\n"
     ".TP\n.B MINKE_HOME\nfolder of models, cache and state, in place of the XDG folders\n"
-    ".TP\n.B MINKE_KERNELS\nforces the kernels: ref, avx2 or avx512vnni\n"
+    ".TP\n.B MINKE_KERNELS\nforces the kernels, e.g. ref or avx2\n"
     ".TP\n.B MINKE_API_KEY\nthe key that clients of minke serve must send\n"
     ".TP\n.B NO_COLOR\nany text: no colours, unless \\-\\-color always\n";
 

@@ -49,8 +49,9 @@ class PullCommand final : public Command {
   }
 
   Result<void> run(const Console& console) override {
-    // A limit on file sizes is an error to tell, not a reason to be killed.
+    // A limit on file sizes and a connection that was closed are errors to tell, not to die of.
     ::signal(SIGXFSZ, SIG_IGN);
+    ::signal(SIGPIPE, SIG_IGN);
     const Interrupts interrupts;
     const double start = seconds_now();
     const Result<PullResult> pulled = pull(console, interrupts);

@@ -22,7 +22,7 @@ constexpr int kPollMs = 100;
 constexpr double kProgressSeconds = 0.1;
 constexpr uint64_t kFileBytesMax = uint64_t{1} << 46;  // 70 TB: no model, but a lie in a listing
 // Less than this is no progress: a server that sends one byte a connection would be asked for ever.
-constexpr uint64_t kProgressBytesMin = 64 << 10;
+constexpr uint64_t kProgressBytesMin = 4 << 10;
 constexpr int kRefusalsMax = 16;  // each connection may have an old link
 // Hashing goes on behind the download, in steps that do not let the sockets wait long (10 ms).
 constexpr uint64_t kHashStepBytes = 8 << 20;
@@ -169,8 +169,8 @@ Result<void> FileDownload::step() {
   }
   std::erase(fetches_, nullptr);
   for (const auto& fetch : ended) MK_TRY(settle(*fetch));
-  if (behind)
-    MK_TRY(digest_.read_on(target_.fd, std::min(ready, digest_.position() + kHashStepBytes)));
+  const uint64_t hash_end = std::min(ready, digest_.position() + kHashStepBytes);
+  if (behind) MK_TRY(digest_.read_on(target_.fd, hash_end));
   MK_TRY(journal_->sync(target_.fd, false));
   tell_progress(false);
   return {};

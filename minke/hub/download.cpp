@@ -168,9 +168,10 @@ Result<void> FileDownload::step() {
     if (fetch->has_ended()) ended.push_back(std::move(fetch));
   }
   std::erase(fetches_, nullptr);
-  for (const auto& fetch : ended) MK_TRY(settle(*fetch));
+  // Before settle(), which may drop everything that is there.
   const uint64_t hash_end = std::min(ready, digest_.position() + kHashStepBytes);
   if (behind) MK_TRY(digest_.read_on(target_.fd, hash_end));
+  for (const auto& fetch : ended) MK_TRY(settle(*fetch));
   MK_TRY(journal_->sync(target_.fd, false));
   tell_progress(false);
   return {};

@@ -298,7 +298,9 @@ class Interruptions(PullCase):
         self.assertEqual(killed, 20)
         self.assertEqual(done["sha256"], hashlib.sha256(HUGE).hexdigest())
         self.check_model("huge-Q4_0", HUGE)
-        self.assertLessEqual(self.hub.most_served("huge-Q4_0.gguf"), 2)
+        # Two as a rule; where a kill hits just between a request and its note, three. The slow test
+        # over 500 MB, where that cannot add up, asks for two.
+        self.assertLessEqual(self.hub.most_served("huge-Q4_0.gguf"), 3)
 
     def test_ctrl_c_leaves_no_model_and_the_next_pull_goes_on(self):
         self.hub.faults.bytes_per_second = 2_000_000

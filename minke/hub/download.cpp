@@ -227,7 +227,7 @@ Result<void> FileDownload::start_fetches() {
 
 Result<void> FileDownload::start_fetch(ChunkRun chunks, bool whole) {
   auto fetch = std::make_unique<RangeFetch>(target_, chunks, whole);
-  HttpRequest request = session_.request(direct_url_);
+  FetchRequest request = session_.request(direct_url_);
   fetch->add_headers(request);
   request.fresh_connection = journal_->lost_requests(chunks.begin) > 0;
   fetch->begun = seconds_now();

@@ -65,11 +65,11 @@ struct HttpClient::Impl {
     }
   };
 
-  HttpOptions options;
+  FetchOptions options;
   CURLM* multi = nullptr;
   std::vector<std::unique_ptr<Transfer>> transfers;
 
-  void configure(Transfer& transfer, const HttpRequest& request);
+  void configure(Transfer& transfer, const FetchRequest& request);
   void finish(CURL* easy, CURLcode code);
   std::unique_ptr<Transfer> take(CURL* easy);
   static size_t on_header(char* data, size_t size, size_t count, void* user);
@@ -96,9 +96,9 @@ size_t HttpClient::Impl::on_data(char* data, size_t size, size_t count, void* us
   return 0;
 }
 
-void HttpClient::Impl::configure(Transfer& transfer, const HttpRequest& request) {
+void HttpClient::Impl::configure(Transfer& transfer, const FetchRequest& request) {
   CURL* easy = transfer.easy;
-  for (const HttpHeader& header : request.headers) {
+  for (const HeaderField& header : request.headers) {
     const std::string line = header.name + ": " + header.value;
     transfer.headers = curl_slist_append(transfer.headers, line.c_str());
   }
@@ -150,7 +150,7 @@ void HttpClient::Impl::finish(CURL* easy, CURLcode code) {
   transfer->receiver->on_end(failed, code == CURLE_PARTIAL_FILE);
 }
 
-HttpClient::HttpClient(const HttpOptions& options) : impl_(std::make_unique<Impl>()) {
+HttpClient::HttpClient(const FetchOptions& options) : impl_(std::make_unique<Impl>()) {
   static std::once_flag once;  // libcurl's own rule: once a process, before any other thread's use
   std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
   impl_->options = options;
@@ -165,7 +165,7 @@ HttpClient::~HttpClient() {
   curl_multi_cleanup(impl_->multi);
 }
 
-Result<void> HttpClient::start(const HttpRequest& request, HttpReceiver& receiver) {
+Result<void> HttpClient::start(const FetchRequest& request, HttpReceiver& receiver) {
   auto transfer = std::make_unique<Impl::Transfer>();
   transfer->easy = curl_easy_init();
   transfer->receiver = &receiver;

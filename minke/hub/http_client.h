@@ -11,16 +11,16 @@
 namespace minke {
 
 /// Patience and identity of a client.
-struct HttpOptions {
+struct FetchOptions {
   double connect_seconds_max = 20;
   double stall_seconds_max = 30;  ///< a transfer below 1 kB/s for so long is ended
   std::string ca_file;            ///< certificates to trust instead of the system's; may be empty
 };
 
 /// A GET. Compressed answers are never asked for.
-struct HttpRequest {
+struct FetchRequest {
   std::string url;  ///< http or https
-  std::vector<HttpHeader> headers;
+  std::vector<HeaderField> headers;
   bool fresh_connection = false;  ///< do not reuse one: after a cut, others may be near theirs
 };
 
@@ -43,13 +43,13 @@ class HttpReceiver {
 /// come from the usual variables (https_proxy, no_proxy). One thread at a time.
 class HttpClient {
  public:
-  explicit HttpClient(const HttpOptions& options);
+  explicit HttpClient(const FetchOptions& options);
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
   /// Begins a transfer. `receiver` must live until its on_end() or until cancel().
-  Result<void> start(const HttpRequest& request, HttpReceiver& receiver);
+  Result<void> start(const FetchRequest& request, HttpReceiver& receiver);
   /// Ends a receiver's transfer without a further call to it; nothing happens when it has none.
   void cancel(HttpReceiver& receiver);
   /// Moves all transfers on, waiting at most `timeout_ms` for something to happen.

@@ -8,7 +8,7 @@
 namespace minke {
 
 /// A header field of a request or an answer.
-struct HttpHeader {
+struct HeaderField {
   std::string name;
   std::string value;
 };
@@ -17,7 +17,7 @@ struct HttpHeader {
 /// up to the client's limit.
 struct HttpHead {
   int status = 0;
-  std::vector<HttpHeader> fields;
+  std::vector<HeaderField> fields;
 
   /// The value of the last field of that name in any case, or nullptr.
   const std::string* find(std::string_view name) const;

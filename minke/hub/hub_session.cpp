@@ -38,7 +38,7 @@ class TextReceiver final : public HttpReceiver {
   bool head_only_;
 };
 
-HttpOptions http_options(const HubSettings& settings, const HubPatience& patience) {
+FetchOptions http_options(const HubSettings& settings, const HubPatience& patience) {
   return {patience.connect_seconds_max, patience.stall_seconds_max, settings.ca_file};
 }
 
@@ -103,8 +103,8 @@ HubSession::HubSession(Hub hub, HubSettings settings, HubPatience patience)
       patience_(std::move(patience)),
       client_(http_options(settings_, patience_)) {}
 
-HttpRequest HubSession::request(const std::string& url) const {
-  HttpRequest out{url, {}, false};
+FetchRequest HubSession::request(const std::string& url) const {
+  FetchRequest out{url, {}, false};
   const std::string& token = settings_.token(hub_);
   if (token.empty()) return out;
   const Result<UrlParts> here = parse_url(url);
@@ -135,7 +135,7 @@ Result<void> HubSession::pause(double seconds) const {
 Result<HubReply> HubSession::get_once(const std::string& url, size_t bytes_max, bool head_only) {
   std::string at = url;
   for (int hop = 0; hop <= kRedirectsMax; ++hop) {
-    HttpRequest asked = request(at);
+    FetchRequest asked = request(at);
     if (head_only) asked.headers.push_back({"Range", "bytes=0-0"});
     TextReceiver receiver(bytes_max, head_only);
     MK_TRY(client_.start(asked, receiver));

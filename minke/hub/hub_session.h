@@ -27,7 +27,7 @@ class HubSession {
 
   /// A request for `url`. The token is added only where the URL has the endpoint's scheme, host and
   /// port: a redirect to a storage host must not carry it.
-  HttpRequest request(const std::string& url) const;
+  FetchRequest request(const std::string& url) const;
 
   /// GETs a text of at most `bytes_max`. Redirects are followed (10 at most); 408, 425, 429, 5xx
   /// and broken connections are tried again as patience says. Any other status comes back in the

@@ -19,7 +19,7 @@ bool is_strong_etag(std::string_view etag) {
 
 }  // namespace
 
-void RangeFetch::add_headers(HttpRequest& request) const {
+void RangeFetch::add_headers(FetchRequest& request) const {
   if (whole_) return;
   const RangeJournal& journal = *target_.journal;
   request.headers.push_back({"Range", fmt::format("bytes={}-{}", begin(), range_end() - 1)});

@@ -45,7 +45,7 @@ class RangeFetch final : public HttpReceiver {
       : target_(target), chunks_(chunks), whole_(whole) {}
 
   /// Adds the fields that ask for the range.
-  void add_headers(HttpRequest& request) const;
+  void add_headers(FetchRequest& request) const;
   /// Notes in the journal which chunks are on their way: the one where the next byte belongs and
   /// the one after it, into which what is in the network's buffers may reach. To be called before
   /// the start; note_end() after the end.

@@ -50,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     text.remove_prefix(std::min(line + 1, text.size()));
   }
   require(head.status >= 0 && head.status <= 999);
-  for (const minke::HttpHeader& field : head.fields) {
+  for (const minke::HeaderField& field : head.fields) {
     check_value(field.value);
     require(head.find(field.name) != nullptr);
   }

@@ -94,7 +94,7 @@ TEST(HubSession, TheTokenIsForTheEndpointsOriginOnly) {
   const HubSession session(Hub::kHuggingFace, settings_with("https://huggingface.co", "secret"),
                            {});
   const auto has_token = [&](const char* url) {
-    for (const HttpHeader& header : session.request(url).headers) {
+    for (const HeaderField& header : session.request(url).headers) {
       if (header.name == "Authorization") return header.value == "Bearer secret";
     }
     return false;

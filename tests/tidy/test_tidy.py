@@ -114,6 +114,17 @@ class Rules(unittest.TestCase):
         self.expect("minke/base/check.cpp", '#include <string>\n#include "minke/base/check.h"\n',
                     "own-header-first")
 
+    def test_two_types_of_one_name_are_found(self):
+        one = "#pragma once\n\nnamespace minke {\n/// Says so.\nstruct A {\n  int a;\n};\n}\n"
+        other = "namespace minke {\nstruct A {\n  char a;\n};\n}\n"
+        rule = {("minke/server/a.cpp", "one-definition")}
+        self.assertEqual(findings_of({"minke/base/a.h": one, "minke/server/a.cpp": other}), rule)
+        for apart in (other.replace("minke {", "{"), other.replace("struct A", "struct A::Impl"),
+                      "namespace minke {\nstruct A;\n}\n"):
+            with self.subTest(apart):
+                found = findings_of({"minke/base/a.h": one, "minke/server/a.cpp": apart})
+                self.assertEqual(found, set())
+
     def test_a_todo_needs_an_issue(self):
         self.expect_code("// TODO: later", "todo")
         self.expect_code("// TODO(#12): later")

@@ -230,6 +230,29 @@ def todo(file):
             yield file.finding(number, "todo", "needs an issue number: TODO(#12)")
 
 
+def defined_types(file):
+    """(name, line) of each type that other files could name; of X::Impl the whole name."""
+    if not file.in_minke or is_fragment(file):
+        return
+    for item in file.items:
+        if item.kind in ("type", "enum") and item.at_namespace_scope and item.is_public:
+            name = re.match(r"(?:class|struct|union|enum(?: class)?) ([\w:]+)(?! ?<)",
+                            cpp_scan.without_template(item.head))
+            if name and not re.match(r"template\s*<\s*>", item.head):
+                yield name.group(1), item.first_line
+
+
+def one_definition(files):
+    """Two types of one name in the program are undefined behaviour that no compiler reports."""
+    seen = {}
+    for file in files:
+        for name, line in defined_types(file):
+            if name in seen:
+                yield file.finding(line, "one-definition",
+                                   f"{name} is defined in {seen[name]} too; rename one")
+            seen.setdefault(name, file.path)
+
+
 RULES = [file_length, line_width, function_length, banned_name, banned_code, library, pragma_once,
          own_header_first, rooted_include, layer, docstring, todo]
 
@@ -286,9 +309,9 @@ def check_tree(root):
     """All findings of the tree at `root`, and how many files were read."""
     paths = list_files(root)
     layers, headers = read_layers(root), {path for path in paths if path.endswith(".h")}
-    findings = []
-    for path in paths:
-        file = File(root, path)
+    files = [File(root, path) for path in paths]
+    findings = list(one_definition(files))
+    for file in files:
         file.layers, file.headers = layers, headers
         for rule in RULES:
             findings.extend(rule(file))

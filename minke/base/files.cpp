@@ -43,8 +43,15 @@ Result<void> write_all(int fd, std::string_view content, const fs::path& path) {
     if (written < 0) return fail_errno("write", path);
     content.remove_prefix(static_cast<size_t>(written));
   }
-  if (::fsync(fd) != 0) return fail_errno("sync", path);
+  if (::fsync(fd) != 0 && errno != EINVAL) return fail_errno("sync", path);  // EINVAL: a pipe
   return {};
+}
+
+// A device or a pipe is written to; renaming a file over it would destroy it.
+Result<void> write_special(const fs::path& path, std::string_view content) {
+  FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
+  if (file.fd < 0) return fail_errno("open", path);
+  return write_all(file.fd, content, path);
 }
 
 }  // namespace
@@ -115,6 +122,8 @@ Result<std::string> read_file(const fs::path& path, size_t bytes_max) {
 
 Result<void> write_file_atomic(const fs::path& path, std::string_view content) {
   std::error_code ignored;
+  const fs::file_status status = fs::status(path, ignored);
+  if (fs::is_other(status)) return write_special(path, content);
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), ignored);
   std::string temporary = path.string() + ".XXXXXX";
   FileDescriptor file{::mkostemp(temporary.data(), O_CLOEXEC)};

@@ -40,7 +40,8 @@ Result<std::string> read_file(const std::filesystem::path& path,
                               size_t bytes_max = size_t{1} << 30);
 
 /// Writes a file so that after a crash either the old or the new content is there: a temporary file
-/// beside it, fsync, rename. Parent folders are made. On error nothing is left behind.
+/// beside it, fsync, rename. Parent folders are made. On error nothing is left behind. A device or
+/// a pipe (/dev/null, /dev/stdout) is written to in place.
 Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content);
 
 /// Where minke keeps things. MINKE_HOME overrides all; otherwise the XDG folders:

@@ -68,6 +68,17 @@ TEST_F(Files, AFailedWriteLeavesNothingBehind) {
   EXPECT_EQ(read_file(folder_ / "file").value(), "x");
 }
 
+TEST_F(Files, APipeIsWrittenToAndNotReplaced) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_TRUE(write_file_atomic("/proc/self/fd/" + std::to_string(ends[1]), "text"));
+  char got[8] = {};
+  EXPECT_EQ(::read(ends[0], got, sizeof got), 4);
+  EXPECT_STREQ(got, "text");
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
 TEST_F(Files, MissingFilesAndFoldersAreToldApart) {
   const auto missing = MappedFile::open(folder_ / "none");
   ASSERT_FALSE(missing);

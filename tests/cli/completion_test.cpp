@@ -111,7 +111,7 @@ TEST_F(Completion, ZshNamesEveryCommandAndFlag) {
   }
   if (!is_installed("zsh")) GTEST_SKIP() << "no zsh here: its text was checked";
   const auto [said, code] = shell(fmt::format(
-      "zsh -fc 'autoload -U compinit; compinit -u -d /dev/null; source {}; whence _minke'", path));
+      "zsh -fc 'autoload -U compinit; compinit -u -D; source {}; whence _minke'", path));
   EXPECT_EQ(code, 0) << said;
   EXPECT_EQ(said, "_minke\n");
 }

@@ -20,6 +20,23 @@ if(MINKE_FUZZ)
   target_compile_options(minke_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+# With MINKE_PCH every target shares one precompiled header. Files with an instruction set of their
+# own cannot use it: compilers refuse a header that was made for another one.
+if(MINKE_PCH)
+  file(WRITE ${PROJECT_BINARY_DIR}/pch.cpp "")
+  add_library(minke_pch STATIC ${PROJECT_BINARY_DIR}/pch.cpp)
+  target_link_libraries(minke_pch PRIVATE minke_flags)
+  target_precompile_headers(minke_pch PRIVATE <algorithm> <array> <cmath> <cstdint> <deque>
+    <filesystem> <functional> <map> <memory> <mutex> <optional> <set> <span> <sstream> <string>
+    <string_view> <thread> <unordered_map> <vector> <fmt/format.h> <tl/expected.hpp>
+    <gtest/gtest.h>)
+endif()
+function(mk_use_pch target)
+  if(MINKE_PCH)
+    target_precompile_headers(${target} REUSE_FROM minke_pch)
+  endif()
+endfunction()
+
 # mk_folder(NAME [DEPS folders...] [LINK libraries...]): the library minke_NAME.
 function(mk_folder name)
   cmake_parse_arguments(A "" "" "DEPS;LINK" ${ARGN})
@@ -29,6 +46,7 @@ function(mk_folder name)
   add_library(minke_${name} STATIC ${sources})
   list(TRANSFORM A_DEPS PREPEND minke_)
   target_link_libraries(minke_${name} PUBLIC minke_flags ${A_DEPS} PRIVATE ${A_LINK})
+  mk_use_pch(minke_${name})
 endfunction()
 
 # mk_tests(NAME [DEPS folders...] [LINK libraries...]): the program test_NAME from tests/NAME/*.cpp.
@@ -41,7 +59,8 @@ function(mk_tests name)
   endif()
   list(TRANSFORM A_DEPS PREPEND minke_)
   add_executable(test_${name} ${sources})
-  target_link_libraries(test_${name} PRIVATE ${A_DEPS} ${A_LINK} GTest::gtest GTest::gtest_main)
+  target_link_libraries(test_${name} PRIVATE ${A_DEPS} ${A_LINK} gtest gtest_main)
+  mk_use_pch(test_${name})
   set(environment "MINKE_SOURCE_DIR=${PROJECT_SOURCE_DIR};MINKE_BINARY_DIR=${PROJECT_BINARY_DIR}")
   add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1 --gtest_filter=-*Slow*)
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}")

@@ -9,6 +9,7 @@ which installs the packages first.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,8 +23,19 @@ TEST_TIMEOUT_S = 900
 FUZZ_RUNS, FUZZ_SECONDS_MAX = 20000, 20
 
 
+# What failed, in a few lines each: told once more above the summary, since the output is long.
+FAILURES = []
+FAILURE_LINES_MAX = 25
+
+
 class StepFailed(Exception):
     """A command ended with an error; its output has been shown."""
+
+
+def remember_failure(text):
+    lines = text.strip().splitlines()
+    FAILURES.append("\n".join(["[...]"] * (len(lines) > FAILURE_LINES_MAX)
+                              + lines[-FAILURE_LINES_MAX:]))
 
 
 def environment(**extra):
@@ -112,6 +124,11 @@ def read_report(path):
         counted = count_cases(case.findtext("system-out") or "") or ((1, 0) if ok else (0, 1))
         passed += counted[0]
         failed += counted[1] if ok else max(1, counted[1])
+        if not ok:
+            output = case.findtext("system-out") or ""
+            cases = re.findall(r"^\[  FAILED  \] (.*)$", output, re.MULTILINE)
+            remember_failure("\n".join([f"{case.get('name')}:", *dict.fromkeys(cases)]
+                                       if cases else [f"{case.get('name')}:", output]))
     return passed, failed
 
 
@@ -136,6 +153,10 @@ def unittests(folder, pattern, python=sys.executable):
                               stderr=subprocess.STDOUT, text=True, env=environment())
         print(done.stdout, flush=True)
         passed, failed = count_unittests(done.stdout)
+        for block in re.findall(r"^((?:FAIL|ERROR): .*?)(?=^={20}|^-{20,}\nRan )", done.stdout,
+                                re.MULTILINE | re.DOTALL):
+            name, _, trace = block.partition("\n")
+            remember_failure("\n".join([name, *trace.strip().splitlines()[-12:]]))
         if done.returncode != 0 and failed == 0:
             failed = 1
         return passed, failed
@@ -163,23 +184,25 @@ def fuzz(options):
     targets = fuzz_targets()
     if not targets:
         raise StepFailed("tests/fuzz has no *_fuzz.cpp")
-    run(["scripts/build", "fuzz", *targets], env=job_environment(options))
     passed = failed = 0
     for target in targets:
-        found = subprocess.run(["find", "build/fuzz", "-name", target, "-type", "f"], cwd=ROOT,
-                               capture_output=True, text=True, check=True).stdout.split()
         seeds = os.path.join("tests", "fuzz", "seeds", target[len("fuzz_"):])
         corpus = [seeds] if os.path.isdir(os.path.join(ROOT, seeds)) else []
-        scratch = os.path.join("build", "fuzz", "corpus", target)
-        os.makedirs(os.path.join(ROOT, scratch), exist_ok=True)
-        try:
-            run([found[0], f"-runs={FUZZ_RUNS}", "-seed=1", f"-max_total_time={FUZZ_SECONDS_MAX}",
-                 "-rss_limit_mb=4096", "-timeout=10", "-print_final_stats=1",
-                 f"-artifact_prefix={scratch}/", *corpus], stderr=subprocess.STDOUT)
-            passed += 1
-        except StepFailed as error:
-            print(error)
-            failed += 1
+        # libFuzzer adds what it finds to the first folder: an empty one, so that runs are alike.
+        scratch = os.path.join("build", "asan", "corpus", target)
+        shutil.rmtree(os.path.join(ROOT, scratch), ignore_errors=True)
+        os.makedirs(os.path.join(ROOT, scratch, "new"))
+        command = [f"build/asan/tests/fuzz/{target}", f"-runs={FUZZ_RUNS}", "-seed=1",
+                   f"-max_total_time={FUZZ_SECONDS_MAX}", "-rss_limit_mb=4096", "-timeout=10",
+                   f"-artifact_prefix={scratch}/", f"{scratch}/new", *corpus]
+        print("   $ " + " ".join(command), flush=True)
+        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace")
+        print(done.stdout if done.returncode else done.stdout.splitlines()[-1], flush=True)
+        if done.returncode:
+            remember_failure(f"{target}:\n{done.stdout}")
+        passed += done.returncode == 0
+        failed += done.returncode != 0
     return passed, failed
 
 
@@ -226,7 +249,7 @@ QUICK_STEPS = [
     ("commands", unittests("tests/e2e", "*_test.py"), ["release build", "model"]),
     ("asan build", build("asan"), []),
     ("asan tests", ctest("asan", "-LE", "slow"), ["asan build"]),
-    ("fuzz", fuzz, []),
+    ("fuzz", fuzz, ["asan build"]),
 ]
 LONG_STEPS = [
     ("slow tests", ctest("release", "-L", "slow"), ["release build", "model"]),
@@ -294,6 +317,8 @@ def main(argv):
     for step in steps:
         failed_steps = {row[0] for row in rows if row[3]}
         rows.append((step[0], *take(step, options, failed_steps)))
+    for text in FAILURES:
+        print(f"\n-- failed: {text}")
     print(f"\n{'step':<16}{'seconds':>9}{'passed':>9}{'failed':>9}")
     for name, seconds, passed, failed, remark in rows:
         verdict = "FAILED" if failed else "ok"

@@ -1,6 +1,7 @@
 // Goal: a real model answers as the reference does. Method: SmolLM2-135M-Instruct against
 // tests/golden/logits_smollm2.json (transformers in f32 on the same de-quantised weights, made by
-// logits_smollm2.py). Skipped where the model is not there.
+// logits_smollm2.py). Skipped where the model is not there; checked builds, which are twenty times
+// slower, take one prompt.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -48,6 +49,9 @@ void expect_golden_answers(Precision precision, DType kv_dtype, double gap_max) 
   const auto engine = Engine::create(**device, **model, config);
   ASSERT_TRUE(engine) << engine.error().message;
   for (const Json& prompt : golden->find("prompts")->as_array()) {
+#ifdef MINKE_DEBUG
+    if (&prompt != &golden->find("prompts")->as_array().front()) break;
+#endif
     const std::vector<int32_t> expected = ids_of(*prompt.find("greedy_ids"));
     Request request;
     request.prompt = ids_of(*prompt.find("prompt_ids"));

@@ -78,25 +78,38 @@ struct PackedView {
   int64_t num_panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
 };
 
-/// Activations quantised for integer products, one scale for every 32 inputs of a row, in 8 or 15
-/// bits:
+/// Activations quantised for integer products in blocks of 32 inputs of a row:
 ///
-///   8 bits    x ~ scale * w,  w = q
-///   15 bits   x ~ scale * w,  w = 128 q + q_low, q_low in [-64, 64]: a second int8 product, and
-///             128 times smaller steps for inputs with outliers
+///   x ~ scale * (q + q_low / 128),  q in [-127, 127], q_low in [-64, 64]
 ///
-/// The buffers are the caller's.
+/// Most blocks have q_low = 0, which is 8 bits and one int8 product. A block whose largest input is
+/// far above the average of its row's blocks would bring most of the row's error: it takes 15 bits
+/// and a second product for the remainder (low_bound(), decision 4). The buffers are the caller's.
 struct Int8View {
   int8_t* q = nullptr;           ///< [rows, cols]
+  int8_t* q_low = nullptr;       ///< [rows, cols]; undefined where has_low is 0
+  uint8_t* has_low = nullptr;    ///< [rows, num_blocks]
   float* scale = nullptr;        ///< [rows, num_blocks]
-  float* scale_sum = nullptr;    ///< [rows, num_blocks]: scale * sum of the block's w
-  int32_t* group_sum = nullptr;  ///< [rows, 2 num_blocks]: sum of w of every 16 inputs
+  float* scale_sum = nullptr;    ///< [rows, num_blocks]: the sum of the block's inputs
+  int32_t* q_sum = nullptr;      ///< [rows, 2 num_blocks]: of every 16 q
+  int32_t* q_low_sum = nullptr;  ///< [rows, 2 num_blocks]: of every 16 q_low; 0 without
   int64_t rows = 0;
-  int64_t cols = 0;         ///< a multiple of 32
-  int8_t* q_low = nullptr;  ///< [rows, cols] for 15 bits; null for 8
+  int64_t cols = 0;  ///< a multiple of 32
 
   int64_t num_blocks() const { return cols / kBlockCols; }
 };
+
+/// A block has a q_low when its max|x| is above this; `sum_of_max` is added up in order over the
+/// row's blocks.
+static inline float low_bound(float sum_of_max, int64_t num_blocks) {
+  constexpr float kTimesTheMean = 2.0f;  // measured in decision 4
+  return kTimesTheMean / static_cast<float>(num_blocks) * sum_of_max;
+}
+
+/// scale * sum of (q + q_low / 128), from the whole numbers' sums.
+static inline float sum_of_inputs(float scale, int32_t q_sum, int32_t q_low_sum) {
+  return scale / 128.0f * static_cast<float>(128 * q_sum + q_low_sum);
+}
 
 /// Tokens in one page of the KV cache.
 inline constexpr int kPageTokens = 64;

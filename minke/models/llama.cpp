@@ -55,10 +55,10 @@ Result<Layer> Llama::load_layer(ParameterLoader& loader, int64_t index, Precisio
                                           config_.hidden_size));
   MK_ASSIGN(auto down, loader.matrices({{prefix + "ffn_down.weight", config_.hidden_size}},
                                        config_.intermediate_size));
-  layer.qkv = Linear(std::move(qkv), precision, InputBits::k15);
+  layer.qkv = Linear(std::move(qkv), precision);
   layer.output = Linear(std::move(output), precision);
   layer.gate_up = Linear(std::move(gate_up), precision);
-  layer.down = Linear(std::move(down), precision, InputBits::k15);
+  layer.down = Linear(std::move(down), precision);
   return layer;
 }
 
@@ -76,7 +76,7 @@ Result<void> Llama::load(const Device& device, const WeightFile& file, const Loa
   if (!config_.tie_word_embeddings) {
     MK_ASSIGN(head, loader.matrices({{"output.weight", config_.vocab_size}}, config_.hidden_size));
   }
-  head_ = Linear(std::move(head), options.precision, InputBits::k15);
+  head_ = Linear(std::move(head), options.precision);
   const int64_t positions =
       options.context_tokens > 0 ? options.context_tokens : config_.max_position_embeddings;
   rope_ = rope_table(positions, config_.head_dim, config_.rope_theta);

@@ -12,8 +12,7 @@ namespace minke {
 class Linear {
  public:
   Linear() = default;
-  Linear(std::vector<const Parameter*> parts, Precision precision,
-         InputBits input_bits = InputBits::k8);
+  Linear(std::vector<const Parameter*> parts, Precision precision);
 
   /// x [n, cols] f32 -> [n, rows]. Under a tape there must be one part and kF32.
   Tensor forward(const Context& context, const Tensor& x) const;
@@ -23,7 +22,6 @@ class Linear {
  private:
   std::vector<const Parameter*> parts_;
   Precision precision_ = Precision::kF32;
-  InputBits input_bits_ = InputBits::k8;
   int64_t rows_ = 0;
 };
 

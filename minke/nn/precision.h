@@ -10,12 +10,6 @@ enum class Precision {
   kInt8,  ///< activations as int8 in blocks of 32, integer products with block-quantised weights
 };
 
-/// How finely a Linear with kInt8 quantises its input. Inputs with outliers (of Q, K and V, whose
-/// norm has large weights; of `down`, after SwiGLU; of the head, whose noise is the logits' own)
-/// take 15 bits: decode is bound by memory either way, and a prompt costs a third more. On SmolLM2
-/// that halves the logits' noise (docs/log.md).
-enum class InputBits { k8, k15 };
-
 /// "f32", "int8".
 constexpr std::string_view precision_name(Precision precision) {
   return precision == Precision::kF32 ? "f32" : "int8";

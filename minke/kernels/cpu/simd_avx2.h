@@ -97,6 +97,13 @@ struct Simd {
   static I dot4_signed(I sum, I w, I a) {
     return dot4(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
   }
+  // The sum of 16 signed bytes.
+  static int32_t sum_bytes16(const int8_t* p) {
+    const __m128i biased =
+        _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), _mm_set1_epi8(-128));
+    const __m128i sums = _mm_sad_epu8(biased, _mm_setzero_si128());  // of eight each
+    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
+  }
   // Unsigned q + 128 to signed q and back.
   static I flip_signs(I a) { return _mm256_xor_si256(a, _mm256_set1_epi8(-128)); }
   static void store_bytes(int8_t* p, F whole) {

@@ -92,6 +92,8 @@ struct Simd {
   }
   // w unsigned, below 128 (narrow weights): the same bytes as signed.
   static I dot4(I sum, I w, I a) { return dot4_signed(sum, w, a); }
+  // The sum of 16 signed bytes.
+  static int32_t sum_bytes16(const int8_t* p) { return vaddlvq_s8(vld1q_s8(p)); }
   // Unsigned q + 128 to signed q and back.
   static I flip_signs(I a) { return bytes(veorq_s8(bytes(a), vdupq_n_s8(-128))); }
   static void store_bytes(int8_t* p, F whole) {

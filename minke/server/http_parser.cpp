@@ -43,7 +43,7 @@ struct HttpRequestParser::Impl {
     return HttpParse::kFailed;
   }
 
-  // Finds the end of the head in `bytes`. Beast is only called once the head is whole.
+  // Finds the end of the head in `bytes` and reads it. Beast is only called once it is whole.
   HttpParse find_head(std::string& bytes) {
     while (scanned == 0 && bytes.starts_with("\r\n")) bytes.erase(0, 2);
     const size_t end = bytes.find("\r\n\r\n", scanned);
@@ -59,15 +59,17 @@ struct HttpRequestParser::Impl {
     const char* defect = head_defect(std::string_view(bytes).substr(0, end));
     if (defect != nullptr) return fail_with(400, fmt::format("malformed request: {}", defect));
     head_found = true;
-    return HttpParse::kDone;
+    return put(bytes, head_bytes);
   }
 
-  HttpParse put(std::string& bytes) {
+  // Gives the parser the first `count` bytes. The head goes alone, so that it is copied before
+  // trailers of a chunked body can add to it.
+  HttpParse put(std::string& bytes, size_t count) {
     boost::beast::error_code error;
     size_t used = 0;
-    while (used < bytes.size() && !parser.is_done()) {
+    while (used < count && !parser.is_done()) {
       const size_t step =
-          parser.put(boost::asio::const_buffer(bytes.data() + used, bytes.size() - used), error);
+          parser.put(boost::asio::const_buffer(bytes.data() + used, count - used), error);
       used += step;
       if (error || step == 0) break;
     }
@@ -90,7 +92,6 @@ struct HttpRequestParser::Impl {
     return parser.is_done() ? HttpParse::kDone : HttpParse::kNeedMore;
   }
 
-  // Copies the head out before the body, so that trailers cannot add to it.
   HttpParse read_head() {
     head_read = true;
     const auto& message_head = parser.get();
@@ -152,9 +153,12 @@ HttpRequestParser::~HttpRequestParser() = default;
 HttpParse HttpRequestParser::feed(std::string& bytes) {
   if (impl_->status != 0) return HttpParse::kFailed;
   if (!impl_->head_found) {
-    if (const HttpParse head = impl_->find_head(bytes); head != HttpParse::kDone) return head;
+    if (const HttpParse head = impl_->find_head(bytes);
+        !impl_->head_found || head != HttpParse::kNeedMore) {
+      return head;
+    }
   }
-  return impl_->put(bytes);
+  return impl_->put(bytes, bytes.size());
 }
 
 bool HttpRequestParser::header_done() const { return impl_->head_read; }

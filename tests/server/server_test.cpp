@@ -120,6 +120,19 @@ TEST_F(ServerTest, ARequestMayComeInAnyPieces) {
   }
 }
 
+TEST_F(ServerTest, TrailersAreNoHeadersHoweverTheyCome) {
+  const std::string body = chat_body();
+  const std::string request =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n" +
+      fmt::format("{:x}\r\n{}\r\n0\r\nHost: evil\r\nX: y\r\n\r\n", body.size(), body);
+  for (const size_t piece : {request.size(), size_t{100}, size_t{3}}) {
+    SocketClient client(port_);
+    for (size_t at = 0; at < request.size(); at += piece) client.send(request.substr(at, piece));
+    EXPECT_EQ(client.read_answer().status, 200) << piece;
+  }
+}
+
 TEST_F(ServerTest, HeadOptionsAndHttp10Work) {
   SocketClient client(port_);
   client.send("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -1,27 +1,19 @@
 #include "minke/engine/model_runner.h"
 
 namespace minke {
-namespace {
-
-kernels::KvPages page_shape(const Model& model, DType kv_dtype) {
-  return {nullptr, kv_dtype, model.config().num_key_value_heads, model.config().head_dim};
-}
-
-}  // namespace
 
 ModelRunner::ModelRunner(const Device& device, const Model& model, DType kv_dtype,
                          int64_t num_pages)
     : device_(device),
       model_(model),
-      kv_dtype_(kv_dtype),
-      layer_bytes_(page_shape(model, kv_dtype).page_bytes() * num_pages),
-      pages_(Tensor::zeros(DType::kI8, {layer_bytes_ * model.config().num_hidden_layers})) {}
+      pages_(model.config().kv_pages(kv_dtype)),
+      memory_(Tensor::zeros(DType::kI8, {num_pages, pages_.page_bytes()})) {
+  pages_.data = memory_.view().data;
+}
 
 Tensor ModelRunner::run(const std::vector<Rows>& sequences) {
   ForwardBatch batch;
-  batch.kv.data = pages_.view().data;
-  batch.kv.layer_bytes = layer_bytes_;
-  batch.kv.dtype = kv_dtype_;
+  batch.kv.pages = pages_;
   for (const Rows& rows : sequences) {
     const auto num_rows = static_cast<int64_t>(rows.tokens.size());
     const auto row_begin = static_cast<int64_t>(batch.tokens.size());

@@ -27,9 +27,8 @@ class ModelRunner {
  private:
   const Device& device_;
   const Model& model_;
-  DType kv_dtype_;
-  int64_t layer_bytes_;
-  Tensor pages_;
+  kernels::KvPages pages_;
+  Tensor memory_;  // of the pages
 };
 
 }  // namespace minke

@@ -27,13 +27,13 @@ Result<Scorer> Scorer::create(const Device& device, const Model& model, DType kv
 }
 
 Scorer::Scorer(const Device& device, const Model& model, DType kv_dtype, int context)
-    : device_(&device), model_(&model), context_(context), kv_dtype_(kv_dtype) {
-  const ModelConfig& config = model.config();
-  const kernels::KvPages shape{nullptr, kv_dtype, config.num_key_value_heads, config.head_dim};
+    : device_(&device),
+      model_(&model),
+      context_(context),
+      pages_(model.config().kv_pages(kv_dtype)) {
   const int64_t num_pages = (context + kernels::kPageTokens - 1) / kernels::kPageTokens;
-  layer_bytes_ = shape.page_bytes() * num_pages;
-  const int64_t elements = layer_bytes_ * config.num_hidden_layers / shape.element_bytes();
-  pages_ = Tensor::zeros(kv_dtype, {elements});
+  memory_ = Tensor::zeros(DType::kI8, {num_pages, pages_.page_bytes()});
+  pages_.data = memory_.view().data;
   page_table_.resize(static_cast<size_t>(num_pages));
   std::iota(page_table_.begin(), page_table_.end(), 0);
 }
@@ -57,9 +57,7 @@ Result<std::vector<double>> Scorer::score(std::span<const int32_t> ids) {
     batch.tokens.assign(ids.begin() + begin, ids.begin() + begin + rows);
     batch.positions.resize(rows);
     std::iota(batch.positions.begin(), batch.positions.end(), static_cast<int32_t>(begin));
-    batch.kv.data = reinterpret_cast<std::byte*>(pages_.view().data);
-    batch.kv.layer_bytes = layer_bytes_;
-    batch.kv.dtype = kv_dtype_;
+    batch.kv.pages = pages_;
     batch.kv.segments = {
         {0, static_cast<int64_t>(rows), static_cast<int64_t>(begin), page_table_.data()}};
     const Tensor logits = model_->forward(context, batch);  // [rows, vocab]

@@ -30,9 +30,8 @@ class Scorer {
   const Device* device_;
   const Model* model_;
   int context_;
-  DType kv_dtype_;
-  int64_t layer_bytes_ = 0;
-  Tensor pages_;                     // of all layers
+  kernels::KvPages pages_;
+  Tensor memory_;                    // of the pages
   std::vector<int32_t> page_table_;  // the sequence has all pages, in order
 };
 

@@ -114,22 +114,26 @@ static inline float sum_of_inputs(float scale, int32_t q_sum, int32_t q_low_sum)
 /// Tokens in one page of the KV cache.
 inline constexpr int kPageTokens = 64;
 
-/// One layer's keys and values in pages. A page holds kPageTokens tokens of every KV head:
+/// Keys and values in pages. A page holds kPageTokens tokens, in each layer of every KV head:
 ///
 ///   keys     [kv_head][d][token]   transposed: a vector holds one d of 16 tokens
 ///   values   [kv_head][token][d]
 ///
-/// in f32, f16 (or f64 in gradient checks). Page p of the layer begins at data + p * page_bytes().
+/// in f32, f16 (or f64 in gradient checks). All layers of a page lie together, so that memory is
+/// touched as the sequences grow. `data` is where the layer in hand begins in page 0; kernels find
+/// it in page p at data + p * page_bytes().
 struct KvPages {
   std::byte* data = nullptr;
   DType dtype = DType::kF32;
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
+  int64_t num_layers = 1;
 
   int64_t element_bytes() const { return dtype == DType::kF64 ? 8 : dtype == DType::kF32 ? 4 : 2; }
-  /// Of the keys, and of the values, of a page.
+  /// Of the keys, and of the values, of a layer of a page.
   int64_t part_bytes() const { return num_kv_heads * head_dim * kPageTokens * element_bytes(); }
-  int64_t page_bytes() const { return 2 * part_bytes(); }
+  int64_t layer_bytes() const { return 2 * part_bytes(); }
+  int64_t page_bytes() const { return num_layers * layer_bytes(); }
 };
 
 /// Rows of a batch that belong to one sequence.

@@ -28,10 +28,13 @@ struct ModelConfig {
   bool tie_word_embeddings = false;
   kernels::RopeStyle rope_style = kernels::RopeStyle::kInterleaved;
 
+  /// The KV cache's pages as layer 0 sees them, still without memory.
+  kernels::KvPages kv_pages(DType kv_dtype) const {
+    return {nullptr, kv_dtype, num_key_value_heads, head_dim, num_hidden_layers};
+  }
   /// Bytes that a token takes in the KV cache.
   int64_t kv_token_bytes(DType kv_dtype) const {
-    return 2 * num_hidden_layers * num_key_value_heads * head_dim *
-           dtype_info(kv_dtype).block_bytes;
+    return kv_pages(kv_dtype).page_bytes() / kernels::kPageTokens;
   }
 };
 

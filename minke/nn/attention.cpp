@@ -8,8 +8,8 @@ Tensor attention(const Context& context, const Tensor& q, const Tensor& k, const
                  const ops::AttentionShape& shape, const KvView& kv, int64_t layer) {
   if (!kv.cached()) return ops::attention(context, q, k, v, shape);
   MK_CHECK(!context.records(q, k, v), "attention: no gradient through the KV cache");
-  const kernels::KvPages pages{kv.data + layer * kv.layer_bytes, kv.dtype, shape.num_kv_heads,
-                               shape.head_dim};
+  kernels::KvPages pages = kv.pages;
+  pages.data += layer * pages.layer_bytes();
   const auto num_segments = static_cast<int64_t>(kv.segments.size());
   Tensor out = context.empty(DType::kF32, q.shape());
   kernels::write_kv(context.device, k.view(), v.view(), kv.segments.data(), num_segments, pages);

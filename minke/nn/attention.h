@@ -6,15 +6,13 @@
 
 namespace minke {
 
-/// The cache of a batch as layers see it: pages of all layers and, for each sequence in the batch,
-/// its rows and page table. Without pages (training) the batch is whole sequences of seq_len rows.
+/// The cache of a batch: pages of all layers and, for each sequence in the batch, its rows and page
+/// table. Without pages (training) the batch is whole sequences of seq_len rows.
 struct KvView {
-  std::byte* data = nullptr;  ///< pages of layer 0; layer i begins layer_bytes * i further
-  int64_t layer_bytes = 0;
-  DType dtype = DType::kF32;
+  kernels::KvPages pages;  ///< as layer 0 sees them
   std::vector<kernels::AttentionSegment> segments;
 
-  bool cached() const { return data != nullptr; }
+  bool cached() const { return pages.data != nullptr; }
 };
 
 /// Causal grouped-query attention of rows q [n, heads * d] over keys and values: with a cache, k

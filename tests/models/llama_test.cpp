@@ -22,10 +22,10 @@ std::vector<int32_t> random_tokens(int64_t count, int64_t vocab, uint64_t seed) 
 std::vector<float> cached_logits(const TinyLlama& tiny, const std::vector<int32_t>& tokens,
                                  size_t chunk, DType kv_dtype) {
   const ModelConfig& config = tiny.model->config();
-  const kernels::KvPages shape{nullptr, kv_dtype, config.num_key_value_heads, config.head_dim};
+  kernels::KvPages kv = config.kv_pages(kv_dtype);
   const auto num_pages = static_cast<int64_t>(tokens.size()) / kernels::kPageTokens + 1;
-  const int64_t layer_bytes = shape.page_bytes() * num_pages;
-  const Tensor pages = Tensor::zeros(DType::kI8, {layer_bytes * config.num_hidden_layers});
+  const Tensor pages = Tensor::zeros(DType::kI8, {num_pages, kv.page_bytes()});
+  kv.data = pages.view().data;
   std::vector<int32_t> page_table(static_cast<size_t>(num_pages));
   std::iota(page_table.rbegin(), page_table.rend(), 0);  // in reverse: order must not matter
   std::vector<float> out;
@@ -35,9 +35,7 @@ std::vector<float> cached_logits(const TinyLlama& tiny, const std::vector<int32_
     batch.tokens.assign(tokens.begin() + begin, tokens.begin() + begin + rows);
     batch.positions.resize(rows);
     std::iota(batch.positions.begin(), batch.positions.end(), static_cast<int32_t>(begin));
-    batch.kv = {pages.view().data,
-                layer_bytes,
-                kv_dtype,
+    batch.kv = {kv,
                 {{0, static_cast<int64_t>(rows), static_cast<int64_t>(begin), page_table.data()}}};
     const Tensor logits = tiny.model->forward({*tiny.device}, batch);
     out.insert(out.end(), logits.span<float>().begin(), logits.span<float>().end());

@@ -41,10 +41,9 @@ Tensor stacked(const Tensor& above, const Tensor& below) {
 class AttentionCacheTest : public ::testing::Test {
  protected:
   AttentionCacheTest() {
-    kernels::KvPages pages{nullptr, DType::kF32, kShape.num_kv_heads, kShape.head_dim};
-    kv_.layer_bytes = kPages * pages.page_bytes();
-    memory_ = Tensor::zeros(DType::kI8, {2 * kv_.layer_bytes});
-    kv_.data = memory_.view().data;
+    kv_.pages = {nullptr, DType::kF32, kShape.num_kv_heads, kShape.head_dim, kLayer + 1};
+    memory_ = Tensor::zeros(DType::kI8, {kPages, kv_.pages.page_bytes()});
+    kv_.pages.data = memory_.view().data;
   }
 
   // The outputs of rows [from, to) of both sequences in one batch. Pages lie in no order.

@@ -1,5 +1,7 @@
 #include "minke/base/utf8.h"
 
+#include <fmt/format.h>
+
 namespace minke {
 namespace {
 
@@ -56,6 +58,11 @@ void utf8_append(std::string& out, uint32_t code_point) {
     out += static_cast<char>(0x80 | ((code_point >> 6) & 0x3F));
     out += static_cast<char>(0x80 | (code_point & 0x3F));
   }
+}
+
+std::string byte_name(char byte) {
+  if (byte >= ' ' && byte <= '~') return fmt::format("'{}'", byte);
+  return fmt::format("byte 0x{:02x}", static_cast<unsigned char>(byte));
 }
 
 }  // namespace minke

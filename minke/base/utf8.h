@@ -21,4 +21,7 @@ Utf8Char utf8_next(std::string_view text);
 /// Appends the UTF-8 bytes of `code_point` (at most U+10FFFF).
 void utf8_append(std::string& out, uint32_t code_point);
 
+/// For messages: 'x' for a printable ASCII character, else "byte 0xf1".
+std::string byte_name(char byte);
+
 }  // namespace minke

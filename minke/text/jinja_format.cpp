@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "minke/base/utf8.h"
 #include "minke/text/jinja_format_spec.h"
 #include "minke/text/jinja_operators.h"
 #include "minke/text/jinja_print.h"
@@ -59,7 +60,7 @@ Result<void> percent_value(Heap& heap, MarkedBuilder& out, const Value& value, F
   }
   const bool integer = is_int_type(spec.type) && spec.type != 'b';
   if (!integer && (!is_float_type(spec.type) || spec.type == '%')) {
-    return bad_format(fmt::format("unknown conversion {:?}", std::string(1, spec.type)));
+    return bad_format("unknown conversion " + byte_name(spec.type));
   }
   if (!value.is_number() || (integer && spec.type != 'd' && !value.is_integer())) {
     return bad_format(fmt::format("%{} needs a number, found '{}'", spec.type, type_name(value)));

@@ -219,7 +219,7 @@ class Lexer {
       advance(op.size());
       return {};
     }
-    return error("unexpected char {:?}", std::string(1, c));
+    return error("unexpected char {}", byte_name(c));
   }
 
   Result<void> number() {

@@ -261,6 +261,10 @@ TEST(JinjaErrors, NameTheLineAndWhatWasFound) {
   EXPECT_EQ(error_of("\n{{ raise_exception('Roles must alternate') }}"),
             "chat template line 2: Roles must alternate");
   EXPECT_EQ(error_of("{{ x | nope }}"), "chat template line 1: no filter named 'nope'");
+  EXPECT_EQ(error_of("{{ '%y' % 1 }}"), "chat template line 1: format: unknown conversion 'y'");
+  EXPECT_EQ(error_of("{{ '%\xf1' % 1 }}"),
+            "chat template line 1: format: unknown conversion byte 0xf1");
+  EXPECT_EQ(error_of("{{ 1 $ }}"), "chat template line 1: unexpected char '$'");
   const auto raised = render("{{ raise_exception('no') }}", attack_input());
   EXPECT_EQ(raised.error().code, ErrorCode::kUsage);
   const auto syntax = ChatTemplate::parse("{% if %}");

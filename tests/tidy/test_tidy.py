@@ -100,6 +100,10 @@ class Rules(unittest.TestCase):
             with self.subTest(line):
                 self.expect_code(line)
 
+    def test_fmts_debug_format_is_found(self):
+        self.expect_code('fail("{:?}", x);', "debug-format")
+        self.expect_code('fail("{0:?}", x);', "debug-format")
+
     def test_banned_calls_are_allowed_at_home(self):
         self.expect_code("std::shared_ptr<int> p;", path="minke/tensor/some.cpp")
 

@@ -145,6 +145,13 @@ def banned_code(file):
                                    f"'{match.group(0).strip()}': {reason}")
 
 
+def debug_format(file):
+    if file.in_minke:
+        for match in re.finditer(r"\{[^{}\n]*:\?\}", file.text):
+            yield file.finding(file.line_of(match.start()), "debug-format",
+                               "fmt 9 aborts on text that ends inside a UTF-8 character")
+
+
 def library(file):
     for match in INCLUDE.finditer(file.text if file.in_minke else ""):
         for prefix, allowed in LIBRARIES:
@@ -253,8 +260,8 @@ def one_definition(files):
             seen.setdefault(name, file.path)
 
 
-RULES = [file_length, line_width, function_length, banned_name, banned_code, library, pragma_once,
-         own_header_first, rooted_include, layer, docstring, todo]
+RULES = [file_length, line_width, function_length, banned_name, banned_code, debug_format, library,
+         pragma_once, own_header_first, rooted_include, layer, docstring, todo]
 
 
 # ---- the tree ------------------------------------------------------------------------------------

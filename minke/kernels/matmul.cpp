@@ -5,6 +5,7 @@
 #include "minke/base/check.h"
 #include "minke/kernels/cpu/cpu.h"
 #include "minke/kernels/implementations.h"
+#include "minke/kernels/pointwise.h"
 #include "minke/kernels/ref/ref.h"
 #include "minke/tensor/tensor.h"
 
@@ -29,29 +30,39 @@ void ref_matmul_int8(const Int8View& x, const PackedView& w, const View& y, int6
 constexpr Implementation<MatmulFn> kMatmul[] = MK_IMPLEMENTATIONS(matmul, ref_matmul);
 constexpr Implementation<MatmulInt8Fn> kMatmulInt8[] =
     MK_IMPLEMENTATIONS(matmul_int8, ref_matmul_int8);
+constexpr Implementation<MatmulInt8Fn> kMatmulInt8Swiglu[] =
+    MK_IMPLEMENTATIONS(matmul_int8_swiglu, nullptr);
 constexpr Implementation<QuantizeFn> kQuantize[] =
     MK_IMPLEMENTATIONS(quantize_int8, ref::quantize_int8);
 
 // Panels a thread takes at a time: an even number (tiles are two panels), some eight pieces a
 // thread so that a delayed thread costs an eighth of its share, but not less than ~16 KB of
 // weights.
-int64_t panel_grain(const Device& device, const PackedView& w) {
+int64_t panel_grain(const Device& device, const PackedView& w, int64_t num_panels) {
   const int64_t pieces = 8 * device.pool().num_threads();
-  const int64_t even_share = (w.num_panels() + pieces - 1) / pieces;
+  const int64_t even_share = (num_panels + pieces - 1) / pieces;
   const int64_t least = 16384 / std::max<int64_t>(1, packed_panel_bytes(w.dtype, w.cols)) + 1;
   return (std::max(even_share, least) + 1) / 2 * 2;
 }
 
+// Calls body(begin, end, scratch) over the panels of an output with `num_panels` of them.
 template <class Body>
-void over_panels(const Device& device, const PackedView& w, const Body& body) {
+void over_panels(const Device& device, const PackedView& w, int64_t num_panels, const Body& body) {
   const int64_t scratch_bytes = matmul_scratch_bytes(w.cols);
   const Tensor scratch =
       Tensor::empty(device.arena(), DType::kI8, {device.pool().num_threads(), scratch_bytes});
   auto* base = reinterpret_cast<std::byte*>(scratch.data<int8_t>());
-  device.pool().parallel_for(w.num_panels(), panel_grain(device, w),
+  device.pool().parallel_for(num_panels, panel_grain(device, w, num_panels),
                              [&](int64_t begin, int64_t end, int worker) {
                                body(begin, end, base + worker * scratch_bytes);
                              });
+}
+
+void check_int8(const Int8View& x, const PackedView& w, const View& y) {
+  MK_CHECK(
+      x.cols == w.cols && y.rows == x.rows && y.dtype == DType::kF32 && is_block_quantized(w.dtype),
+      "int8 products: x [{}, {}] W {} [{}, {}] y [{}, {}]", x.rows, x.cols,
+      dtype_info(w.dtype).name, w.rows, w.cols, y.rows, y.cols);
 }
 
 }  // namespace
@@ -62,7 +73,7 @@ void matmul(const Device& device, const ConstView& x, const PackedView& w, const
            y.cols);
   const CpuLevel level = x.dtype == DType::kF32 ? device.level() : CpuLevel::kRef;
   MatmulFn* const run = choose(kMatmul, level);
-  over_panels(device, w, [&](int64_t begin, int64_t end, std::byte* scratch) {
+  over_panels(device, w, w.num_panels(), [&](int64_t begin, int64_t end, std::byte* scratch) {
     run(x, w, y, begin, end, scratch);
   });
 }
@@ -78,12 +89,26 @@ void quantize_int8(const Device& device, const ConstView& x, const Int8View& out
 }
 
 void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y) {
-  MK_CHECK(x.cols == w.cols && y.cols == w.rows && y.rows == x.rows && y.dtype == DType::kF32 &&
-               is_block_quantized(w.dtype),
-           "matmul_int8: x [{}, {}] W {} [{}, {}] y [{}, {}]", x.rows, x.cols,
-           dtype_info(w.dtype).name, w.rows, w.cols, y.rows, y.cols);
+  MK_CHECK(y.cols == w.rows, "matmul_int8: W [{}, {}], y [{}, {}]", w.rows, w.cols, y.rows, y.cols);
+  check_int8(x, w, y);
   MatmulInt8Fn* const run = choose(kMatmulInt8, device.level());
-  over_panels(device, w, [&](int64_t begin, int64_t end, std::byte* scratch) {
+  over_panels(device, w, w.num_panels(), [&](int64_t begin, int64_t end, std::byte* scratch) {
+    run(x, w, y, begin, end, scratch);
+  });
+}
+
+void matmul_int8_swiglu(const Device& device, const Int8View& x, const PackedView& w,
+                        const View& y) {
+  MK_CHECK(w.rows == 2 * y.cols, "matmul_int8_swiglu: W [{}, {}], y [{}, {}]", w.rows, w.cols,
+           y.rows, y.cols);
+  if (device.level() == CpuLevel::kRef || y.cols % kPanelRows != 0) {
+    const Tensor gate_up = Tensor::empty(device.arena(), DType::kF32, {y.rows, w.rows});
+    matmul_int8(device, x, w, gate_up.view());
+    return swiglu(device, gate_up.view(), y);
+  }
+  check_int8(x, w, y);
+  MatmulInt8Fn* const run = choose(kMatmulInt8Swiglu, device.level());
+  over_panels(device, w, y.cols / kPanelRows, [&](int64_t begin, int64_t end, std::byte* scratch) {
     run(x, w, y, begin, end, scratch);
   });
 }

@@ -21,6 +21,12 @@ void quantize_int8(const Device& device, const ConstView& x, const Int8View& out
 /// f32 [x.rows, w.rows].
 void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y);
 
+/// y = silu(x G^T) * (x U^T) (SwiGLU; Shazeer 2020), w [2 y.cols, cols] holding the rows of G, then
+/// those of U. The bits are those of matmul_int8, then swiglu (pointwise.h), but the products of a
+/// prompt need not go to memory.
+void matmul_int8_swiglu(const Device& device, const Int8View& x, const PackedView& w,
+                        const View& y);
+
 /// dx = dy W: dy [n, rows], dx [n, cols], for f32 and f64 matrices: the input's gradient of matmul.
 void matmul_input_grad(const Device& device, const ConstView& dy, const PackedView& w,
                        const View& dx);

@@ -122,8 +122,8 @@ Tensor Llama::forward(const Context& context, const ForwardBatch& batch) const {
     Tensor normed = ops::rms_norm(context, x, layer.attention_norm->tensor(context), eps);
     x = ops::add(context, x, attend(context, normed, batch, static_cast<int64_t>(i)));
     normed = ops::rms_norm(context, x, layer.ffn_norm->tensor(context), eps);
-    const Tensor gate_up = layer.gate_up.forward(context, normed);  // [n, 2 * intermediate]
-    x = ops::add(context, x, layer.down.forward(context, ops::swiglu(context, gate_up)));
+    const Tensor hidden = layer.gate_up.forward_swiglu(context, normed);  // [n, intermediate]
+    x = ops::add(context, x, layer.down.forward(context, hidden));
   }
   if (!batch.logit_rows.empty()) {
     MK_CHECK(!context.records(x), "llama: gradients need the logits of all rows");

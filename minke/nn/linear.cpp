@@ -67,4 +67,16 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
   return y;
 }
 
+Tensor Linear::forward_swiglu(const Context& context, const Tensor& x) const {
+  const bool fuses = precision_ == Precision::kInt8 && parts_.size() == 1 &&
+                     is_block_quantized(parts_.front()->dtype);
+  if (!fuses) return ops::swiglu(context, forward(context, x));
+  MK_CHECK(!context.records(x), "linear: no gradient for int8 products");
+  const Int8Rows int8 = quantized(context, x);
+  const Tensor y = context.empty(DType::kF32, {x.size(0), rows_ / 2});
+  kernels::matmul_int8_swiglu(context.device, int8.view,
+                              parts_.front()->weight({context.device}).view(), y.view());
+  return y;
+}
+
 }  // namespace minke

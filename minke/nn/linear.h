@@ -16,6 +16,9 @@ class Linear {
 
   /// x [n, cols] f32 -> [n, rows]. Under a tape there must be one part and kF32.
   Tensor forward(const Context& context, const Tensor& x) const;
+  /// silu(gate) * up of forward(context, x), whose first half of the columns is the gate: [n, cols]
+  /// -> [n, rows / 2].
+  Tensor forward_swiglu(const Context& context, const Tensor& x) const;
   int64_t rows() const { return rows_; }
   int64_t cols() const { return parts_.front()->cols; }
 

@@ -14,8 +14,8 @@ Before it matches an expression with ranges of code points, llama.cpp replaces w
 ASCII by a control character, so that it is in none of the ranges. DeepSeek-LLM's and -Coder's
 have such (U+0800 to U+4E00, U+3000 to U+3002): texts with it are left out of 2 for these two.
 Texts whose normal form C or punctuation tokenizers does not know (its tables are of Unicode 8 and
-9) are left out of 3. --speed also encodes so many megabytes of text with both programs, one thread each, and prints
-MB per second.
+9) are left out of 3. --speed also encodes so many megabytes of text with both programs, one thread
+each, and prints MB per second.
 """
 
 import argparse

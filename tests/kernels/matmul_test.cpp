@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "minke/kernels/pointwise.h"
 #include "minke/kernels/ref/ref.h"
 #include "tests/kernels/matrices.h"
 
@@ -251,6 +252,28 @@ TEST_P(MatmulTest, IntegerProductsHaveTheBitsOfTheReference) {
       kernels::ref::matmul_int8(quantized.view, w.view(), expected.view(), 0,
                                 w.view().num_panels());
       ASSERT_EQ(first_difference(y, expected), -1) << dtype_info(dtype).name;
+    }
+  }
+}
+
+TEST_P(MatmulTest, FusedSwigluHasTheBitsOfItsParts) {
+  const Device device(2, false, GetParam());
+  for (const DType dtype : kBlockDTypes) {
+    // 20: no whole panel, so the parts are taken one after the other.
+    for (const auto& [n, half] :
+         {std::array<int64_t, 2>{1, 16}, {1, 80}, {2, 48}, {13, 112}, {5, 20}}) {
+      const int64_t cols = width(dtype, 2);
+      const RandomWeight w = random_weight(device, random_, dtype, 2 * half, cols);
+      const Tensor x = random_input(random_, n, cols);
+      Quantized quantized(n, cols);
+      kernels::quantize_int8(device, x.view(), quantized.view);
+      const Tensor gate_up = Tensor::zeros(DType::kF32, {n, 2 * half});
+      const Tensor expected = Tensor::zeros(DType::kF32, {n, half});
+      const Tensor y = random_matrix(random_, DType::kF32, n, half);
+      kernels::matmul_int8(device, quantized.view, w.view(), gate_up.view());
+      kernels::swiglu(device, gate_up.view(), expected.view());
+      kernels::matmul_int8_swiglu(device, quantized.view, w.view(), y.view());
+      ASSERT_EQ(first_difference(y, expected), -1) << dtype_info(dtype).name << " " << half;
     }
   }
 }

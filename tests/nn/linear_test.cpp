@@ -68,6 +68,20 @@ TEST_F(LinearTest, Int8RoundsOnlyTheInputOfBlockQuantisedParts) {
   EXPECT_LT(worst(y, 0, 96), 96 * 5 * 5.0 / 254);
 }
 
+TEST_F(LinearTest, SwigluIsThatOfTheProducts) {
+  for (const Precision precision : {Precision::kF32, Precision::kInt8}) {
+    for (const std::vector<const Parameter*>& parts : {parts_, {parts_[0]}, {parts_[1]}}) {
+      const Linear linear(parts, precision);
+      const Tensor expected = ops::swiglu({device_}, linear.forward({device_}, x_));
+      const Tensor y = linear.forward_swiglu({device_}, x_);
+      ASSERT_EQ(y.shape(), expected.shape());
+      for (int64_t i = 0; i < y.num_elements(); ++i) {
+        ASSERT_EQ(y.data<float>()[i], expected.data<float>()[i]) << i;
+      }
+    }
+  }
+}
+
 TEST_F(LinearTest, OnePartInF32IsTheOpThatTrains) {
   const Linear linear({parts_[1]}, Precision::kF32);
   const Tensor y = linear.forward({device_}, x_);

@@ -1,32 +1,4 @@
-// Attention over pages, RMSNorm and SwiGLU. Included inside a namespace, after a simd_*.h.
-
-// e^x for x <= 88: n = round(x / ln 2), a degree-6 polynomial for the rest (|r| <= 0.35, 1-2 ulp),
-// and exactly 0 below -87, so that masked keys (-inf) weigh nothing.
-static inline Simd::F exp(Simd::F x) {
-  const Simd::F floor = Simd::set1(-87.0f);
-  const Simd::F bounded = Simd::max(x, floor);
-  const Simd::F n = Simd::round(Simd::mul(bounded, Simd::set1(1.44269504f)));
-  Simd::F r = Simd::fma(n, Simd::set1(-0.693145752f), bounded);
-  r = Simd::fma(n, Simd::set1(-1.42860677e-6f), r);
-  Simd::F p = Simd::set1(1.0f / 720.0f);
-  p = Simd::fma(p, r, Simd::set1(1.0f / 120.0f));
-  p = Simd::fma(p, r, Simd::set1(1.0f / 24.0f));
-  p = Simd::fma(p, r, Simd::set1(1.0f / 6.0f));
-  p = Simd::fma(p, r, Simd::set1(0.5f));
-  p = Simd::fma(p, r, Simd::set1(1.0f));
-  p = Simd::fma(p, r, Simd::set1(1.0f));
-  return Simd::keep_at_least(Simd::mul(p, Simd::exp2_whole(n)), x, floor);
-}
-
-// Sums the lanes in a fixed tree.
-static inline float sum_of(Simd::F x) {
-  float lanes[Simd::kLanes];
-  Simd::store(lanes, x);
-  for (int width = Simd::kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
-}
+// Attention over pages, RMSNorm and SwiGLU. Included inside a namespace, after activation_impl.h.
 
 template <bool kHalf>
 static inline Simd::F load_kv(const std::byte* data, int64_t index) {
@@ -42,70 +14,82 @@ struct AttentionTile {
   int64_t num_keys[kCols];  // keys that the query sees: its position + 1
 };
 
-// scores[c][t] = scale * q_c . k_t for the page's 64 keys, -inf from num_keys on.
-template <int kCols, bool kHalf>
-static void page_scores(const AttentionTile<kCols>& tile, const std::byte* keys, int64_t head_dim,
-                        int64_t first_key, float scale, float (&scores)[kCols][kPageTokens]) {
-  constexpr int kVecs = Simd::kAttentionVecs;
-  for (int t = 0; t < kPageTokens; t += kVecs * Simd::kLanes) {
-    Simd::F sum[kCols][kVecs];
-    for (auto& column : sum) {
-      for (Simd::F& value : column) value = Simd::zero();
-    }
-    for (int64_t d = 0; d < head_dim; ++d) {
-      Simd::F k[kVecs];
+// scores[c][t] = scale * q_c . k_t for kVecs vectors of the page's keys, -inf from num_keys on.
+template <int kCols, int kVecs, bool kHalf>
+static void scores_at(const AttentionTile<kCols>& tile, const std::byte* keys, int64_t t,
+                      int64_t head_dim, int64_t first_key, float scale,
+                      float (&scores)[kCols][kPageTokens]) {
+  Simd::F sum[kCols][kVecs];
+  for (auto& column : sum) {
+    for (Simd::F& value : column) value = Simd::zero();
+  }
+  for (int64_t d = 0; d < head_dim; ++d) {
+    Simd::F k[kVecs];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVecs; ++v) {
-        k[v] = load_kv<kHalf>(keys, d * kPageTokens + t + v * Simd::kLanes);
-      }
+    for (int v = 0; v < kVecs; ++v) {
+      k[v] = load_kv<kHalf>(keys, d * kPageTokens + t + v * Simd::kLanes);
+    }
 #pragma GCC unroll 8
-      for (int c = 0; c < kCols; ++c) {
-        const Simd::F q = Simd::set1(tile.q[c][d]);
-#pragma GCC unroll 4
-        for (int v = 0; v < kVecs; ++v) sum[c][v] = Simd::fma(q, k[v], sum[c][v]);
-      }
-    }
     for (int c = 0; c < kCols; ++c) {
-      for (int v = 0; v < kVecs; ++v) {
-        const int64_t seen = tile.num_keys[c] - first_key - t - v * Simd::kLanes;
-        Simd::F scaled = Simd::mul(sum[c][v], Simd::set1(scale));
-        if (seen < Simd::kLanes) scaled = Simd::first_lanes(scaled, seen > 0 ? seen : 0);
-        Simd::store(&scores[c][t + v * Simd::kLanes], scaled);
-      }
+      const Simd::F q = Simd::set1(tile.q[c][d]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVecs; ++v) sum[c][v] = Simd::fma(q, k[v], sum[c][v]);
+    }
+  }
+  for (int c = 0; c < kCols; ++c) {
+    for (int v = 0; v < kVecs; ++v) {
+      const int64_t seen = tile.num_keys[c] - first_key - t - v * Simd::kLanes;
+      Simd::F scaled = Simd::mul(sum[c][v], Simd::set1(scale));
+      if (seen < Simd::kLanes) scaled = Simd::first_lanes(scaled, seen > 0 ? seen : 0);
+      Simd::store(&scores[c][t + v * Simd::kLanes], scaled);
     }
   }
 }
 
-// Turns one column's scores into weights e^(s - max), updating the running maximum and sum; returns
-// the factor by which what was summed so far must shrink (online softmax; Milakov and Gimelshein
-// 2018).
-static inline float page_softmax(float (&scores)[kPageTokens], float& running_max,
-                                 float& running_sum) {
-  constexpr int kVecs = kPageTokens / Simd::kLanes;
-  Simd::F largest = Simd::load(scores);
-  for (int v = 1; v < kVecs; ++v) {
-    largest = Simd::max(largest, Simd::load(scores + v * Simd::kLanes));
+// The running maximum and sum of each column's softmax, and how much what was summed so far shrinks
+// with the page (online softmax; Milakov and Gimelshein 2018).
+template <int kCols>
+struct RunningSoftmax {
+  static constexpr int kPadded = (kCols + Simd::kLanes - 1) / Simd::kLanes * Simd::kLanes;
+  float max[kCols];
+  float sum[kCols];
+  float shrink[kPadded];
+};
+
+// Turns the first num_vecs vectors of each column's scores into weights e^(s - max).
+template <int kCols>
+static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num_vecs,
+                                RunningSoftmax<kCols>& running) {
+  float change[RunningSoftmax<kCols>::kPadded] = {};
+  for (int c = 0; c < kCols; ++c) {
+    Simd::F largest = Simd::load(scores[c]);
+    for (int64_t v = 1; v < num_vecs; ++v) {
+      largest = Simd::max(largest, Simd::load(scores[c] + v * Simd::kLanes));
+    }
+    const float page_max = Simd::max_of(largest);
+    const float before = running.max[c];
+    running.max[c] = page_max > before ? page_max : before;
+    change[c] = before - running.max[c];
   }
-  const float before = running_max;
-  const float page_max = Simd::max_of(largest);
-  running_max = page_max > before ? page_max : before;
-  Simd::F sum = Simd::zero();
-  for (int v = 0; v < kVecs; ++v) {
-    const Simd::F weight =
-        exp(Simd::sub(Simd::load(scores + v * Simd::kLanes), Simd::set1(running_max)));
-    Simd::store(scores + v * Simd::kLanes, weight);
-    sum = Simd::add(sum, weight);
+  for (int c = 0; c < kCols; c += Simd::kLanes) {
+    Simd::store(running.shrink + c, exp(Simd::load(change + c)));
   }
-  float shrink[Simd::kLanes];
-  Simd::store(shrink, exp(Simd::sub(Simd::set1(before), Simd::set1(running_max))));
-  running_sum = running_sum * shrink[0] + sum_of(sum);
-  return shrink[0];
+  for (int c = 0; c < kCols; ++c) {
+    const Simd::F max = Simd::set1(running.max[c]);
+    Simd::F sum = Simd::zero();
+    for (int64_t v = 0; v < num_vecs; ++v) {
+      const Simd::F weight = exp(Simd::sub(Simd::load(scores[c] + v * Simd::kLanes), max));
+      Simd::store(scores[c] + v * Simd::kLanes, weight);
+      sum = Simd::add(sum, weight);
+    }
+    running.sum[c] = running.sum[c] * running.shrink[c] + Simd::sum_of(sum);
+  }
 }
 
 // out_c = out_c * shrink_c + sum over t of weights[c][t] * v_t, t in order.
 template <int kCols, int kVecs, bool kHalf>
 static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* values, int64_t d,
-                          int64_t head_dim, int64_t num_tokens, const float (&shrink)[kCols],
+                          int64_t head_dim, int64_t num_tokens, const float* shrink,
                           const float (&weights)[kCols][kPageTokens]) {
   Simd::F sum[kCols][kVecs];
   for (int c = 0; c < kCols; ++c) {
@@ -136,11 +120,11 @@ static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task) 
   constexpr int kVecs = Simd::kAttentionVecs;
   const int64_t head_dim = task.pages.head_dim;
   const int64_t head_bytes = head_dim * kPageTokens * (kHalf ? 2 : 4);
-  float running_max[kCols], running_sum[kCols];
+  RunningSoftmax<kCols> running;
   int64_t num_keys = 0;
   for (int c = 0; c < kCols; ++c) {
-    running_max[c] = -__builtin_inff();
-    running_sum[c] = 0.0f;
+    running.max[c] = -__builtin_inff();
+    running.sum[c] = 0.0f;
     if (tile.num_keys[c] > num_keys) num_keys = tile.num_keys[c];
     for (int64_t d = 0; d < head_dim; ++d) tile.out[c][d] = 0.0f;
   }
@@ -149,25 +133,31 @@ static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task) 
     const std::byte* keys =
         task.pages.data + page * task.pages.page_bytes() + task.kv_head * head_bytes;
     const std::byte* values = keys + task.pages.part_bytes();
-    float weights[kCols][kPageTokens];
-    float shrink[kCols];
-    page_scores<kCols, kHalf>(tile, keys, head_dim, first_key, static_cast<float>(task.scale),
-                              weights);
-    for (int c = 0; c < kCols; ++c) {
-      shrink[c] = page_softmax(weights[c], running_max[c], running_sum[c]);
-    }
     const int64_t left = num_keys - first_key;
     const int64_t num_tokens = left < kPageTokens ? left : kPageTokens;
+    const int64_t num_vecs = (num_tokens + Simd::kLanes - 1) / Simd::kLanes;
+    const auto scale = static_cast<float>(task.scale);
+    float weights[kCols][kPageTokens];
+    int64_t t = 0;
+    for (; t + kVecs * Simd::kLanes <= num_vecs * Simd::kLanes; t += kVecs * Simd::kLanes) {
+      scores_at<kCols, kVecs, kHalf>(tile, keys, t, head_dim, first_key, scale, weights);
+    }
+    for (; t < num_tokens; t += Simd::kLanes) {
+      scores_at<kCols, 1, kHalf>(tile, keys, t, head_dim, first_key, scale, weights);
+    }
+    page_softmax(weights, num_vecs, running);
     int64_t d = 0;
     for (; d + kVecs * Simd::kLanes <= head_dim; d += kVecs * Simd::kLanes) {
-      add_values_at<kCols, kVecs, kHalf>(tile, values, d, head_dim, num_tokens, shrink, weights);
+      add_values_at<kCols, kVecs, kHalf>(tile, values, d, head_dim, num_tokens, running.shrink,
+                                         weights);
     }
     for (; d < head_dim; d += Simd::kLanes) {
-      add_values_at<kCols, 1, kHalf>(tile, values, d, head_dim, num_tokens, shrink, weights);
+      add_values_at<kCols, 1, kHalf>(tile, values, d, head_dim, num_tokens, running.shrink,
+                                     weights);
     }
   }
   for (int c = 0; c < kCols; ++c) {
-    const Simd::F inverse = Simd::set1(1.0f / running_sum[c]);
+    const Simd::F inverse = Simd::set1(1.0f / running.sum[c]);
     for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
       Simd::store(tile.out[c] + d, Simd::mul(Simd::load(tile.out[c] + d), inverse));
     }
@@ -251,7 +241,7 @@ void rms_norm(const ConstView& x, const ConstView& w, double eps, const View& y,
       const Simd::F value = Simd::load(in + i);
       squares = Simd::fma(value, value, squares);
     }
-    const float mean = sum_of(squares) / static_cast<float>(x.cols);
+    const float mean = Simd::sum_of(squares) / static_cast<float>(x.cols);
     const Simd::F factor = Simd::set1(1.0f / __builtin_sqrtf(mean + static_cast<float>(eps)));
     for (int64_t i = 0; i < x.cols; i += Simd::kLanes) {
       const Simd::F normed = Simd::mul(Simd::load(in + i), factor);
@@ -267,11 +257,7 @@ void swiglu(const ConstView& gate_up, const View& y, int64_t row_begin, int64_t 
     const float* up = gate + y.cols;
     float* out = y.row<float>(row);
     for (int64_t i = 0; i < y.cols; i += Simd::kLanes) {
-      const Simd::F g = Simd::load(gate + i);
-      const Simd::F bounded = Simd::max(Simd::sub(Simd::zero(), g), Simd::set1(-88.0f));
-      const Simd::F denominator =
-          Simd::add(Simd::set1(1.0f), exp(Simd::min(bounded, Simd::set1(88.0f))));
-      Simd::store(out + i, Simd::mul(Simd::div(g, denominator), Simd::load(up + i)));
+      Simd::store(out + i, swiglu_of(Simd::load(gate + i), Simd::load(up + i)));
     }
   }
 }

@@ -6,6 +6,8 @@
 namespace minke::kernels::avx2 {
 #include "minke/kernels/cpu/simd_avx2.h"
 
+#include "minke/kernels/cpu/activation_impl.h"
+
 #include "minke/kernels/cpu/block_impl.h"
 
 #include "minke/kernels/cpu/matmul_impl.h"

@@ -17,6 +17,8 @@
   void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, int64_t row_end); \
   void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,     \
                    int64_t panel_end, std::byte* scratch);                                         \
+  void matmul_int8_swiglu(const Int8View& x, const PackedView& w, const View& y,                   \
+                          int64_t panel_begin, int64_t panel_end, std::byte* scratch);             \
   void attention(const AttentionTask& task);                                                       \
   void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,           \
                 const KvPages& pages, int64_t kv_head);                                            \

@@ -18,10 +18,10 @@ static inline void store_panel(const Simd::F* f, float* out, int64_t count) {
 
 // Where a tile finds its weights and puts its results.
 struct TilePanels {
-  const std::byte* expanded[Simd::kTilePanels];  // ExpandedGroups, or f32
-  int bias;                                      // what the bytes of ExpandedGroups have too much
-  int64_t first_col;                             // of y
-  int64_t cols_left;                             // columns of y from first_col on
+  const std::byte* expanded[2];  // ExpandedGroups, or f32
+  int bias;                      // what the bytes of ExpandedGroups have too much
+  int64_t first_col;             // of y
+  int64_t cols_left;             // columns of y from first_col on
 };
 
 template <int kRows, int kPanels>

@@ -94,15 +94,31 @@ static inline Simd::F row_block(Simd::F f, const Int8View& x, int64_t at, const 
 
 // One row of activations, one panel: the weights go from memory through registers, once.
 template <class Format>
-static void int8_row(const Int8View& x, const std::byte* unit, float* out, int64_t count) {
-  Simd::F f[kHalves];
+static inline void row_sums(const Int8View& x, const std::byte* unit, Simd::F (&f)[kHalves]) {
   for (int h = 0; h < kHalves; ++h) f[h] = Simd::zero();
   for (int64_t at = 0; at < x.num_blocks(); unit += Format::kLayout.unit_bytes) {
     for (int b = 0; b < Format::kBlocks; ++b, ++at) {
       for (int h = 0; h < kHalves; ++h) f[h] = row_block<Format>(f[h], x, at, unit, b, h);
     }
   }
-  store_panel(f, out, count);
+}
+
+// Panels [begin, end) of y, a row; with kSwiglu the gate's panels, the up's being y.cols further.
+template <class Format, bool kSwiglu>
+static void int8_row(const Int8View& x, const PackedView& w, float* y, int64_t panel_begin,
+                     int64_t panel_end) {
+  const int64_t panel_bytes = x.cols / Format::kLayout.unit_cols * Format::kLayout.unit_bytes;
+  for (int64_t p = panel_begin; p < panel_end; ++p) {
+    const std::byte* panel = w.data + p * panel_bytes;
+    Simd::F f[kHalves];
+    row_sums<Format>(x, panel, f);
+    if constexpr (kSwiglu) {
+      Simd::F up[kHalves];
+      row_sums<Format>(x, panel + w.num_panels() / 2 * panel_bytes, up);
+      for (int h = 0; h < kHalves; ++h) f[h] = swiglu_of(f[h], up[h]);
+    }
+    store_panel(f, y + p * kPanelRows, w.rows - p * kPanelRows);
+  }
 }
 
 // Adds the products of one group of kRows rows of activations (at a, `stride` apart) to `sum`.
@@ -194,7 +210,8 @@ static inline void add_group(TileSums<kRows, kVecs>& sums, const Int8View& x, in
   }
 }
 
-template <class Kind, int kRows, int kPanels>
+// With kSwiglu the first panel is the gate's and the second the up's.
+template <class Kind, int kRows, int kPanels, bool kSwiglu>
 static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, const View& y) {
   constexpr int kVecs = kPanels * kHalves;
   TileSums<kRows, kVecs> sums;
@@ -215,63 +232,85 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
       for (const std::byte*& group : groups) group += Kind::Group::kBytes;
     }
   }
-  store_tile<kRows, kPanels>(sums.f, y, row, panels);
+  if constexpr (kSwiglu) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int h = 0; h < kHalves; ++h) {
+        sums.f[r][h] = swiglu_of(sums.f[r][h], sums.f[r][kHalves + h]);
+      }
+      store_panel(sums.f[r], y.row<float>(row + r) + panels.first_col, kPanelRows);
+    }
+  } else {
+    store_tile<kRows, kPanels>(sums.f, y, row, panels);
+  }
 }
 
 // Runs the rows from `row` on in tiles of kRows, the rest in smaller ones.
-template <class Kind, int kRows, int kPanels>
+template <class Kind, int kRows, int kPanels, bool kSwiglu>
 static void int8_tiles(const Int8View& x, int64_t row, const TilePanels& panels, const View& y) {
   for (; row + kRows <= x.rows; row += kRows) {
-    int8_tile<Kind, kRows, kPanels>(x, row, panels, y);
+    int8_tile<Kind, kRows, kPanels, kSwiglu>(x, row, panels, y);
   }
   if constexpr (kRows > 1) {
-    if (row < x.rows) int8_tiles<Kind, kRows - 1, kPanels>(x, row, panels, y);
+    if (row < x.rows) int8_tiles<Kind, kRows - 1, kPanels, kSwiglu>(x, row, panels, y);
   }
 }
 
-template <class Format>
+template <class Format, bool kSwiglu>
 static void int8_panels(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
                         int64_t panel_end, std::byte* scratch) {
   using Kind = KindOf<Format>;
-  const int64_t panel_bytes = x.cols / Format::kLayout.unit_cols * Format::kLayout.unit_bytes;
   if (x.rows == 1) {
-    for (int64_t p = panel_begin; p < panel_end; ++p) {
-      int8_row<Format>(x, w.data + p * panel_bytes, y.row<float>(0) + p * kPanelRows,
-                       w.rows - p * kPanelRows);
-    }
-    return;
+    return int8_row<Format, kSwiglu>(x, w, y.row<float>(0), panel_begin, panel_end);
   }
-  // Expanded, an input takes 24 bytes at most of the 64 that the scratch has for it.
-  for (int64_t p = panel_begin; p < panel_end; p += Simd::kTilePanels) {
+  const int64_t panel_bytes = x.cols / Format::kLayout.unit_cols * Format::kLayout.unit_bytes;
+  // Panels of y that a tile makes, and panels of w that it needs for each.
+  constexpr int kStep = kSwiglu ? 1 : Simd::kTilePanels;
+  constexpr int kEach = kSwiglu ? 2 : 1;
+  constexpr int kRows = Simd::kInt8Rows * Simd::kTilePanels / (kStep * kEach);
+  for (int64_t p = panel_begin; p < panel_end; p += kStep) {
     TilePanels panels{};
     panels.bias = Format::kBias;
     panels.first_col = p * kPanelRows;
     panels.cols_left = w.rows - panels.first_col;
-    const bool full = p + Simd::kTilePanels <= panel_end;
-    for (int i = 0; i < (full ? Simd::kTilePanels : 1); ++i) {
+    const bool full = p + kStep <= panel_end;
+    for (int i = 0; i < (full ? kStep * kEach : 1); ++i) {
+      // Expanded, an input takes 24 bytes at most of the 64 that the scratch has for it.
       std::byte* expanded = scratch + i * x.cols * kPanelRows * 4;
       panels.expanded[i] = expanded;
-      expand_bytes<Format>(w.data + (p + i) * panel_bytes, x.cols, expanded);
+      const int64_t panel = p + (kSwiglu ? i * w.num_panels() / 2 : i);
+      expand_bytes<Format>(w.data + panel * panel_bytes, x.cols, expanded);
     }
     if (full) {
-      int8_tiles<Kind, Simd::kInt8Rows, Simd::kTilePanels>(x, 0, panels, y);
-    } else {
-      int8_tiles<Kind, Simd::kInt8Rows, 1>(x, 0, panels, y);
+      int8_tiles<Kind, kRows, kStep * kEach, kSwiglu>(x, 0, panels, y);
+    } else if constexpr (!kSwiglu) {
+      int8_tiles<Kind, kRows, 1, false>(x, 0, panels, y);
     }
   }
 }
 
-void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
-                 int64_t panel_end, std::byte* scratch) {
+template <bool kSwiglu>
+static inline void int8_formats(const Int8View& x, const PackedView& w, const View& y,
+                                int64_t panel_begin, int64_t panel_end, std::byte* scratch) {
   switch (w.dtype) {
 #define MK_BLOCK_FORMAT(id, ...) \
   case DType::id:                \
-    return int8_panels<FormatOf<DType::id>>(x, w, y, panel_begin, panel_end, scratch);
+    return int8_panels<FormatOf<DType::id>, kSwiglu>(x, w, y, panel_begin, panel_end, scratch);
 #include "minke/dtype/block_formats.def"
 #undef MK_BLOCK_FORMAT
     default:
       __builtin_trap();  // kernels/matmul.cpp lets only block formats through
   }
+}
+
+void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
+                 int64_t panel_end, std::byte* scratch) {
+  int8_formats<false>(x, w, y, panel_begin, panel_end, scratch);
+}
+
+// w's panels are whole: the gate's first, the up's in the second half.
+void matmul_int8_swiglu(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
+                        int64_t panel_end, std::byte* scratch) {
+  int8_formats<true>(x, w, y, panel_begin, panel_end, scratch);
 }
 
 // Stores values * factor rounded to nearest even as int8, and the sums of its two sixteens; what

@@ -6,6 +6,8 @@
 namespace minke::kernels::neon_dot {
 #include "minke/kernels/cpu/simd_neon.h"
 
+#include "minke/kernels/cpu/activation_impl.h"
+
 #include "minke/kernels/cpu/block_impl.h"
 
 #include "minke/kernels/cpu/matmul_impl.h"

@@ -41,6 +41,12 @@ struct Simd {
     m = _mm_max_ss(m, _mm_shuffle_ps(m, m, 1));
     return _mm_cvtss_f32(m);
   }
+  // The sum of the lanes in a tree: 4 apart, 2, 1.
+  static float sum_of(F a) {
+    const __m128 by4 = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 by2 = _mm_add_ps(by4, _mm_movehl_ps(by4, by4));
+    return _mm_cvtss_f32(_mm_add_ss(by2, _mm_shuffle_ps(by2, by2, 1)));
+  }
   static F keep_at_least(F a, F x, F bound) {
     return _mm256_and_ps(a, _mm256_cmp_ps(x, bound, _CMP_GE_OQ));
   }

@@ -31,6 +31,11 @@ struct Simd {
   static F abs(F a) { return vabsq_f32(a); }
   static F round(F a) { return vrndnq_f32(a); }
   static float max_of(F a) { return vmaxvq_f32(a); }
+  // The sum of the lanes in a tree: 2 apart, 1.
+  static float sum_of(F a) {
+    const float32x2_t by2 = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+    return vget_lane_f32(vpadd_f32(by2, by2), 0);
+  }
   static F keep_at_least(F a, F x, F bound) {
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vcgeq_f32(x, bound)));
   }

@@ -210,9 +210,27 @@ static inline void add_group(TileSums<kRows, kVecs>& sums, const Int8View& x, in
   }
 }
 
+// With few rows a panel is computed as fast as the next ones come from memory. They are fetched to
+// L2 meanwhile, some lines with each block, so that neither waits for the other.
+struct ReadAhead {
+  const std::byte* panels[2] = {};
+  int64_t bytes_left = 0;  // of each panel
+  int64_t block_bytes = 0;
+
+  void fetch() {
+    if (bytes_left <= 0) return;
+    for (const std::byte*& panel : panels) {
+      for (int64_t at = 0; at < block_bytes; at += 64) __builtin_prefetch(panel + at, 0, 2);
+      panel += block_bytes;
+    }
+    bytes_left -= block_bytes;
+  }
+};
+
 // With kSwiglu the first panel is the gate's and the second the up's.
 template <class Kind, int kRows, int kPanels, bool kSwiglu>
-static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, const View& y) {
+static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, ReadAhead& ahead,
+                      const View& y) {
   constexpr int kVecs = kPanels * kHalves;
   TileSums<kRows, kVecs> sums;
   for (auto& of_row : sums.f) {
@@ -223,6 +241,7 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
     groups[v] = panels.expanded[v / kHalves] + v % kHalves * Simd::kLanes * 4;
   }
   for (int64_t b = 0; b < x.num_blocks(); ++b) {
+    ahead.fetch();
     int has_low = 0;
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) has_low |= x.has_low[(row + r) * x.num_blocks() + b];
@@ -246,12 +265,13 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
 
 // Runs the rows from `row` on in tiles of kRows, the rest in smaller ones.
 template <class Kind, int kRows, int kPanels, bool kSwiglu>
-static void int8_tiles(const Int8View& x, int64_t row, const TilePanels& panels, const View& y) {
+static void int8_tiles(const Int8View& x, int64_t row, const TilePanels& panels, ReadAhead& ahead,
+                       const View& y) {
   for (; row + kRows <= x.rows; row += kRows) {
-    int8_tile<Kind, kRows, kPanels, kSwiglu>(x, row, panels, y);
+    int8_tile<Kind, kRows, kPanels, kSwiglu>(x, row, panels, ahead, y);
   }
   if constexpr (kRows > 1) {
-    if (row < x.rows) int8_tiles<Kind, kRows - 1, kPanels, kSwiglu>(x, row, panels, y);
+    if (row < x.rows) int8_tiles<Kind, kRows - 1, kPanels, kSwiglu>(x, row, panels, ahead, y);
   }
 }
 
@@ -267,6 +287,10 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
   constexpr int kStep = kSwiglu ? 1 : Simd::kTilePanels;
   constexpr int kEach = kSwiglu ? 2 : 1;
   constexpr int kRows = Simd::kInt8Rows * Simd::kTilePanels / (kStep * kEach);
+  const auto panel_at = [&](int64_t p, int i) {
+    return w.data + (p + (kSwiglu ? i * w.num_panels() / 2 : i)) * panel_bytes;
+  };
+  const int64_t num_blocks = (x.rows + kRows - 1) / kRows * x.num_blocks();  // of all tiles
   for (int64_t p = panel_begin; p < panel_end; p += kStep) {
     TilePanels panels{};
     panels.bias = Format::kBias;
@@ -277,13 +301,18 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
       // Expanded, an input takes 24 bytes at most of the 64 that the scratch has for it.
       std::byte* expanded = scratch + i * x.cols * kPanelRows * 4;
       panels.expanded[i] = expanded;
-      const int64_t panel = p + (kSwiglu ? i * w.num_panels() / 2 : i);
-      expand_bytes<Format>(w.data + panel * panel_bytes, x.cols, expanded);
+      expand_bytes<Format>(panel_at(p, i), x.cols, expanded);
+    }
+    ReadAhead ahead;
+    if (p + 2 * kStep <= w.num_panels() / kEach) {
+      for (int i = 0; i < 2; ++i) ahead.panels[i] = panel_at(p + kStep, i % (kStep * kEach));
+      ahead.bytes_left = panel_bytes;
+      ahead.block_bytes = (panel_bytes / num_blocks + 63) / 64 * 64;
     }
     if (full) {
-      int8_tiles<Kind, kRows, kStep * kEach, kSwiglu>(x, 0, panels, y);
+      int8_tiles<Kind, kRows, kStep * kEach, kSwiglu>(x, 0, panels, ahead, y);
     } else if constexpr (!kSwiglu) {
-      int8_tiles<Kind, kRows, 1, false>(x, 0, panels, y);
+      int8_tiles<Kind, kRows, 1, false>(x, 0, panels, ahead, y);
     }
   }
 }

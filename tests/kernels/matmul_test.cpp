@@ -240,7 +240,7 @@ TEST_P(MatmulTest, IntegerProductsHaveTheBitsOfTheReference) {
   const Device device(2, false, GetParam());
   for (const DType dtype : kBlockDTypes) {
     for (const auto& [n, rows, blocks] :
-         {std::array<int64_t, 3>{1, 50, 3}, {2, 17, 1}, {13, 33, 2}}) {
+         {std::array<int64_t, 3>{1, 50, 3}, {2, 17, 1}, {3, 33, 2}, {4, 50, 1}, {13, 33, 2}}) {
       const int64_t cols = width(dtype, blocks);
       const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
       const Tensor x = random_input(random_, n, cols);
@@ -261,7 +261,7 @@ TEST_P(MatmulTest, FusedSwigluHasTheBitsOfItsParts) {
   for (const DType dtype : kBlockDTypes) {
     // 20: no whole panel, so the parts are taken one after the other.
     for (const auto& [n, half] :
-         {std::array<int64_t, 2>{1, 16}, {1, 80}, {2, 48}, {13, 112}, {5, 20}}) {
+         {std::array<int64_t, 2>{1, 16}, {1, 80}, {2, 48}, {3, 16}, {4, 48}, {13, 112}, {5, 20}}) {
       const int64_t cols = width(dtype, 2);
       const RandomWeight w = random_weight(device, random_, dtype, 2 * half, cols);
       const Tensor x = random_input(random_, n, cols);

@@ -41,83 +41,118 @@ static inline float input_sum(const Int8View& x, int64_t at, int g) {
   return sum_of_inputs(x.scale[at], x.q_sum[2 * at + g], x.q_low_sum[2 * at + g]);
 }
 
-// The panel's products with four times kCount inputs `a`, in two chains that do not wait for each
-// other.
-template <class Format, int kCount>
-static inline Simd::I row_dot(const std::byte* lines, int first_step, int half, const int8_t* a) {
-  Simd::I even = Simd::zero_int(), odd = Simd::zero_int();
+// Up to four rows of activations: the weights go from memory through registers, once, and are not
+// expanded first.
+constexpr int kFewRows = 4;
+
+// The first block of each row.
+template <int kRows>
+struct RowStarts {
+  int64_t block[kRows];
+};
+
+// The panel's products with four times kCount inputs of each row, in two chains a row that do not
+// wait for each other. `q` begins at the block in hand of a row that would begin at 0.
+template <class Format, int kCount, int kRows>
+[[gnu::always_inline]] static inline void few_dots(Simd::I (&sum)[kRows], const std::byte* lines,
+                                                   int first_step, int half, const int8_t* q,
+                                                   const RowStarts<kRows>& rows) {
+  Simd::I odd[kRows];
+  for (int r = 0; r < kRows; ++r) sum[r] = odd[r] = Simd::zero_int();
 #pragma GCC unroll 4
   for (int i = 0; i < kCount; i += 2) {
     const int step = first_step + i;
-    even = dot<Format>(even, load_step<Format>(lines, step, half), Simd::broadcast4(a + step * 4));
-    odd = dot<Format>(odd, load_step<Format>(lines, step + 1, half),
-                      Simd::broadcast4(a + step * 4 + 4));
+    const Simd::I w = load_step<Format>(lines, step, half);
+    const Simd::I next = load_step<Format>(lines, step + 1, half);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const int8_t* a = q + rows.block[r] * kBlockCols + step * 4;
+      sum[r] = dot<Format>(sum[r], w, Simd::broadcast4(a));
+      odd[r] = dot<Format>(odd[r], next, Simd::broadcast4(a + 4));
+    }
   }
-  return Simd::add_int(even, odd);
+  for (int r = 0; r < kRows; ++r) sum[r] = Simd::add_int(sum[r], odd[r]);
 }
 
-// The panel's products with group g of a block of whole numbers, less the weights' bias.
+// A group's products less the weights' bias, as float.
 template <class Format>
-static inline Simd::F row_group(const std::byte* lines, int g, int half, const int8_t* q,
-                                int32_t sum_of_q) {
-  constexpr int kCount = kSteps / Format::kGroups;
-  Simd::I sum = row_dot<Format, kCount>(lines, g * kCount, half, q);
+static inline Simd::F unbiased(Simd::I sum, int32_t sum_of_q) {
   if constexpr (Format::kBias != 0) {
     sum = Simd::add_int(sum, Simd::set1_int(-Format::kBias * sum_of_q));
   }
   return Simd::to_float(sum);
 }
 
-// Adds block `at` of x (block `b` of the unit) to the outputs of `half` of the panel's rows.
-template <class Format>
-static inline Simd::F row_block(Simd::F f, const Int8View& x, int64_t at, const std::byte* unit,
-                                int b, int half) {
+// Adds block `at` of each row (block `b` of the unit) to the outputs of `half` of the panel's rows.
+template <class Format, int kRows>
+static inline void few_block(Simd::F (&f)[kRows][kHalves], const Int8View& x,
+                             const RowStarts<kRows>& rows, int64_t at, const std::byte* unit, int b,
+                             int half) {
+  constexpr int kCount = kSteps / Format::kGroups;
   const std::byte* lines = unit + Format::kLayout.quants_at + b * Format::kLayout.block_bytes;
 #pragma GCC unroll 2
   for (int g = 0; g < Format::kGroups; ++g) {
     const int j = b * Format::kGroups + g;
     const Simd::F s = load_scale<Format>(unit, j, half);
-    const Simd::F sum =
-        row_group<Format>(lines, g, half, x.q + at * kBlockCols, group_sum<Format>(x.q_sum, at, g));
-    f = Simd::fma(sum, Simd::mul(s, Simd::set1(x.scale[at])), f);
-    if constexpr (Format::kHasMin) {
-      f = Simd::fma(load_min<Format>(unit, j, half), Simd::set1(input_sum<Format>(x, at, g)), f);
-    }
-    if (x.has_low[at]) {
-      const Simd::F low = row_group<Format>(lines, g, half, x.q_low + at * kBlockCols,
-                                            group_sum<Format>(x.q_low_sum, at, g));
-      f = Simd::fma(low, Simd::mul(s, Simd::set1(x.scale[at] / 128.0f)), f);
+    Simd::F t = s;
+    if constexpr (Format::kHasMin) t = load_min<Format>(unit, j, half);
+    Simd::I sum[kRows];
+    few_dots<Format, kCount>(sum, lines, g * kCount, half, x.q + at * kBlockCols, rows);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t block = rows.block[r] + at;
+      Simd::F& y = f[r][half];
+      const Simd::F whole = unbiased<Format>(sum[r], group_sum<Format>(x.q_sum, block, g));
+      y = Simd::fma(whole, Simd::mul(s, Simd::set1(x.scale[block])), y);
+      if constexpr (Format::kHasMin) {
+        y = Simd::fma(t, Simd::set1(input_sum<Format>(x, block, g)), y);
+      }
+      if (!x.has_low[block]) continue;
+      Simd::I low[1];
+      few_dots<Format, kCount>(low, lines, g * kCount, half, x.q_low, RowStarts<1>{block});
+      y = Simd::fma(unbiased<Format>(low[0], group_sum<Format>(x.q_low_sum, block, g)),
+                    Simd::mul(s, Simd::set1(x.scale[block] / 128.0f)), y);
     }
   }
-  return f;
 }
 
-// One row of activations, one panel: the weights go from memory through registers, once.
-template <class Format>
-static inline void row_sums(const Int8View& x, const std::byte* unit, Simd::F (&f)[kHalves]) {
-  for (int h = 0; h < kHalves; ++h) f[h] = Simd::zero();
+template <class Format, int kRows>
+static inline void few_sums(const Int8View& x, const RowStarts<kRows>& rows, const std::byte* unit,
+                            Simd::F (&f)[kRows][kHalves]) {
+  for (auto& of_row : f) {
+    for (Simd::F& value : of_row) value = Simd::zero();
+  }
   for (int64_t at = 0; at < x.num_blocks(); unit += Format::kLayout.unit_bytes) {
     for (int b = 0; b < Format::kBlocks; ++b, ++at) {
-      for (int h = 0; h < kHalves; ++h) f[h] = row_block<Format>(f[h], x, at, unit, b, h);
+      for (int h = 0; h < kHalves; ++h) few_block<Format>(f, x, rows, at, unit, b, h);
     }
   }
 }
 
-// Panels [begin, end) of y, a row; with kSwiglu the gate's panels, the up's being y.cols further.
-template <class Format, bool kSwiglu>
-static void int8_row(const Int8View& x, const PackedView& w, float* y, int64_t panel_begin,
+// Panels [begin, end) of y; with kSwiglu the gate's panels, the up's being y.cols further. Where x
+// has fewer rows than kRows, its last one is computed more than once.
+template <class Format, int kRows, bool kSwiglu>
+static void int8_few(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
                      int64_t panel_end) {
   const int64_t panel_bytes = x.cols / Format::kLayout.unit_cols * Format::kLayout.unit_bytes;
+  RowStarts<kRows> rows;
+  for (int r = 0; r < kRows; ++r) {
+    rows.block[r] = (r < x.rows ? r : x.rows - 1) * x.num_blocks();
+  }
   for (int64_t p = panel_begin; p < panel_end; ++p) {
     const std::byte* panel = w.data + p * panel_bytes;
-    Simd::F f[kHalves];
-    row_sums<Format>(x, panel, f);
+    Simd::F f[kRows][kHalves];
+    few_sums<Format>(x, rows, panel, f);
     if constexpr (kSwiglu) {
-      Simd::F up[kHalves];
-      row_sums<Format>(x, panel + w.num_panels() / 2 * panel_bytes, up);
-      for (int h = 0; h < kHalves; ++h) f[h] = swiglu_of(f[h], up[h]);
+      Simd::F up[kRows][kHalves];
+      few_sums<Format>(x, rows, panel + w.num_panels() / 2 * panel_bytes, up);
+      for (int r = 0; r < kRows; ++r) {
+        for (int h = 0; h < kHalves; ++h) f[r][h] = swiglu_of(f[r][h], up[r][h]);
+      }
     }
-    store_panel(f, y + p * kPanelRows, w.rows - p * kPanelRows);
+    for (int r = 0; r < kRows && r < x.rows; ++r) {
+      store_panel(f[r], y.row<float>(r) + p * kPanelRows, w.rows - p * kPanelRows);
+    }
   }
 }
 
@@ -279,8 +314,10 @@ template <class Format, bool kSwiglu>
 static void int8_panels(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
                         int64_t panel_end, std::byte* scratch) {
   using Kind = KindOf<Format>;
-  if (x.rows == 1) {
-    return int8_row<Format, kSwiglu>(x, w, y.row<float>(0), panel_begin, panel_end);
+  if (x.rows == 1) return int8_few<Format, 1, kSwiglu>(x, w, y, panel_begin, panel_end);
+  if (x.rows == 2) return int8_few<Format, 2, kSwiglu>(x, w, y, panel_begin, panel_end);
+  if (x.rows <= kFewRows) {
+    return int8_few<Format, kFewRows, kSwiglu>(x, w, y, panel_begin, panel_end);
   }
   const int64_t panel_bytes = x.cols / Format::kLayout.unit_cols * Format::kLayout.unit_bytes;
   // Panels of y that a tile makes, and panels of w that it needs for each.

@@ -62,8 +62,11 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   }
   bool parse_error(size_t position, const std::string&,
                    const nlohmann::detail::exception& e) override {
-    error =
-        Error{ErrorCode::kUsage, fmt::format("invalid JSON at byte {}: {}", position, e.what())};
+    // It ends with all that was read of a string, which may be the whole text.
+    constexpr size_t kReasonMax = 256;
+    std::string reason = e.what();
+    if (reason.size() > kReasonMax) reason = reason.substr(0, kReasonMax) + "...";
+    error = Error{ErrorCode::kUsage, fmt::format("invalid JSON at byte {}: {}", position, reason)};
     return false;
   }
 

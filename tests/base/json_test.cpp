@@ -102,6 +102,15 @@ TEST(Json, BrokenTextIsAUsageErrorThatNamesTheByte) {
   }
 }
 
+TEST(Json, MessagesStayShort) {
+  for (const std::string& text : {'"' + std::string(100000, 'x'), std::string(100000, 'x'),
+                                  "{\"" + std::string(100000, '&') + "\xd9"}) {
+    const auto parsed = parse_json(text);
+    ASSERT_FALSE(parsed);
+    EXPECT_LT(parsed.error().message.size(), 400);
+  }
+}
+
 TEST(Json, LimitsOnDepthAndSizeHold) {
   const std::string deep = std::string(1000000, '[');
   const auto too_deep = parse_json(deep);

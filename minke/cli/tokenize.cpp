@@ -59,7 +59,8 @@ class TokenizeCommand final : public Command {
       MK_ASSIGN(path, ModelStore::open_default().resolve(name_));
     }
     MK_ASSIGN(const Tokenizer tokenizer, open_tokenizer(path));
-    MK_ASSIGN(const std::string input, read_stream(console.in));
+    constexpr size_t kInputMax = size_t{1} << 30;  // whole corpora are counted
+    MK_ASSIGN(const std::string input, read_stream(console.in, kInputMax));
     if (int{decode_} + int{lines_} + int{count_} > 1) {
       return fail(ErrorCode::kUsage, "--decode, --lines and --count exclude each other");
     }

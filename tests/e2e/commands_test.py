@@ -95,6 +95,14 @@ class Contracts(unittest.TestCase):
         self.assertEqual(document["bytes"], 9)
         self.assertGreater(document["tokens"], 1)
 
+    def test_tokenize_takes_100_mb_of_text(self):
+        line = "The whale is a mammal, 鲸鱼, that lives in the sea for 80 years.\n".encode()
+        one = minke_json("tokenize", MODEL, "--count", stdin=line)
+        number = 100_000_000 // len(line)
+        document = minke_json("tokenize", MODEL, "--count", stdin=line * number)
+        self.assertEqual(document["bytes"], number * len(line))
+        self.assertEqual(document["tokens"], number * one["tokens"])
+
     def test_perplexity_scores_all_but_the_first_token_of_each_window(self):
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
             file.write("The whale is a mammal that lives in the sea. " * 40)

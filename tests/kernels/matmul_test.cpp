@@ -54,6 +54,20 @@ Tensor random_input(Random& random, int64_t rows, int64_t cols) {
   return x;
 }
 
+// Weights of a format and inputs of `blocks` of its blocks, also quantised.
+struct Int8Case {
+  RandomWeight w;
+  Tensor x;
+  Quantized quantized;
+  Int8Case(const Device& device, Random& random, DType dtype, int64_t n, int64_t rows,
+           int64_t blocks)
+      : w(random_weight(device, random, dtype, rows, width(dtype, blocks))),
+        x(random_input(random, n, w.cols)),
+        quantized(n, w.cols) {
+    kernels::quantize_int8(device, x.view(), quantized.view);
+  }
+};
+
 // |found - x . w| against what K roundings of f32 may do to a sum of such terms.
 void expect_product(const Tensor& x, const RandomWeight& w, const Tensor& y, double relative) {
   for (int64_t i = 0; i < x.size(0); ++i) {
@@ -194,18 +208,14 @@ TEST_P(MatmulTest, IntegerProductsEqualTheSumOverTheQuantizedNumbers) {
   for (const DType dtype : kBlockDTypes) {
     for (const auto& [n, rows, blocks] :
          {std::array<int64_t, 3>{1, 1, 1}, {1, 50, 3}, {3, 33, 2}, {8, 64, 3}, {29, 77, 5}}) {
-      const int64_t cols = width(dtype, blocks);
-      const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
-      const Tensor x = random_input(random_, n, cols);
-      Quantized quantized(n, cols);
-      kernels::quantize_int8(device, x.view(), quantized.view);
-      const Tensor rounded = Tensor::zeros(DType::kF32, {n, cols});
-      for (int64_t i = 0; i < n * cols; ++i) {
-        rounded.data<float>()[i] = value(quantized, i);
+      const Int8Case c(device, random_, dtype, n, rows, blocks);
+      const Tensor rounded = Tensor::zeros(DType::kF32, {n, c.w.cols});
+      for (int64_t i = 0; i < n * c.w.cols; ++i) {
+        rounded.data<float>()[i] = value(c.quantized, i);
       }
       const Tensor y = random_matrix(random_, DType::kF32, n, rows);
-      kernels::matmul_int8(device, quantized.view, w.view(), y.view());
-      expect_product(rounded, w, y, 1e-5);
+      kernels::matmul_int8(device, c.quantized.view, c.w.view(), y.view());
+      expect_product(rounded, c.w, y, 1e-5);
     }
   }
 }
@@ -241,16 +251,12 @@ TEST_P(MatmulTest, IntegerProductsHaveTheBitsOfTheReference) {
   for (const DType dtype : kBlockDTypes) {
     for (const auto& [n, rows, blocks] :
          {std::array<int64_t, 3>{1, 50, 3}, {2, 17, 1}, {3, 33, 2}, {4, 50, 1}, {13, 33, 2}}) {
-      const int64_t cols = width(dtype, blocks);
-      const RandomWeight w = random_weight(device, random_, dtype, rows, cols);
-      const Tensor x = random_input(random_, n, cols);
-      Quantized quantized(n, cols);
-      kernels::quantize_int8(device, x.view(), quantized.view);
+      const Int8Case c(device, random_, dtype, n, rows, blocks);
       const Tensor y = Tensor::zeros(DType::kF32, {n, rows});
       const Tensor expected = Tensor::zeros(DType::kF32, {n, rows});
-      kernels::matmul_int8(device, quantized.view, w.view(), y.view());
-      kernels::ref::matmul_int8(quantized.view, w.view(), expected.view(), 0,
-                                w.view().num_panels());
+      kernels::matmul_int8(device, c.quantized.view, c.w.view(), y.view());
+      kernels::ref::matmul_int8(c.quantized.view, c.w.view(), expected.view(), 0,
+                                c.w.view().num_panels());
       ASSERT_EQ(first_difference(y, expected), -1) << dtype_info(dtype).name;
     }
   }
@@ -262,17 +268,13 @@ TEST_P(MatmulTest, FusedSwigluHasTheBitsOfItsParts) {
     // 20: no whole panel, so the parts are taken one after the other.
     for (const auto& [n, half] :
          {std::array<int64_t, 2>{1, 16}, {1, 80}, {2, 48}, {3, 16}, {4, 48}, {13, 112}, {5, 20}}) {
-      const int64_t cols = width(dtype, 2);
-      const RandomWeight w = random_weight(device, random_, dtype, 2 * half, cols);
-      const Tensor x = random_input(random_, n, cols);
-      Quantized quantized(n, cols);
-      kernels::quantize_int8(device, x.view(), quantized.view);
+      const Int8Case c(device, random_, dtype, n, 2 * half, 2);
       const Tensor gate_up = Tensor::zeros(DType::kF32, {n, 2 * half});
       const Tensor expected = Tensor::zeros(DType::kF32, {n, half});
       const Tensor y = random_matrix(random_, DType::kF32, n, half);
-      kernels::matmul_int8(device, quantized.view, w.view(), gate_up.view());
+      kernels::matmul_int8(device, c.quantized.view, c.w.view(), gate_up.view());
       kernels::swiglu(device, gate_up.view(), expected.view());
-      kernels::matmul_int8_swiglu(device, quantized.view, w.view(), y.view());
+      kernels::matmul_int8_swiglu(device, c.quantized.view, c.w.view(), y.view());
       ASSERT_EQ(first_difference(y, expected), -1) << dtype_info(dtype).name << " " << half;
     }
   }

@@ -4,6 +4,8 @@
 #include <immintrin.h>
 
 namespace minke::kernels::avx2 {
+#include "minke/kernels/cpu/simd_x86.h"
+
 #include "minke/kernels/cpu/simd_avx2.h"
 
 #include "minke/kernels/cpu/activation_impl.h"

@@ -4,6 +4,8 @@
 #include <immintrin.h>
 
 namespace minke::kernels::avx512_vnni {
+#include "minke/kernels/cpu/simd_x86.h"
+
 #include "minke/kernels/cpu/simd_avx512.h"
 
 #include "minke/kernels/cpu/activation_impl.h"

@@ -249,14 +249,15 @@ static inline void add_group(TileSums<kRows, kVecs>& sums, const Int8View& x, in
 // L2 meanwhile, some lines with each block, so that neither waits for the other.
 struct ReadAhead {
   const std::byte* panels[2] = {};
+  int num_panels = 0;
   int64_t bytes_left = 0;  // of each panel
   int64_t block_bytes = 0;
 
   void fetch() {
     if (bytes_left <= 0) return;
-    for (const std::byte*& panel : panels) {
-      for (int64_t at = 0; at < block_bytes; at += 64) __builtin_prefetch(panel + at, 0, 2);
-      panel += block_bytes;
+    for (int i = 0; i < num_panels; ++i) {
+      for (int64_t at = 0; at < block_bytes; at += 64) __builtin_prefetch(panels[i] + at, 0, 2);
+      panels[i] += block_bytes;
     }
     bytes_left -= block_bytes;
   }
@@ -342,7 +343,8 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
     }
     ReadAhead ahead;
     if (p + 2 * kStep <= w.num_panels() / kEach) {
-      for (int i = 0; i < 2; ++i) ahead.panels[i] = panel_at(p + kStep, i % (kStep * kEach));
+      ahead.num_panels = kStep * kEach;
+      for (int i = 0; i < ahead.num_panels; ++i) ahead.panels[i] = panel_at(p + kStep, i);
       ahead.bytes_left = panel_bytes;
       ahead.block_bytes = (panel_bytes / num_blocks + 63) / 64 * 64;
     }

@@ -1,6 +1,6 @@
 // The vectors of AVX2 with FMA and F16C: 8 lanes. Included inside a namespace by avx2.cpp only.
 
-struct Simd {
+struct Simd : X86 {
   using F = __m256;   // 8 x f32
   using I = __m256i;  // 8 x i32, or 32 x i8
   static constexpr int kLanes = 8;
@@ -42,11 +42,7 @@ struct Simd {
     return _mm_cvtss_f32(m);
   }
   // The sum of the lanes in a tree: 4 apart, 2, 1.
-  static float sum_of(F a) {
-    const __m128 by4 = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    const __m128 by2 = _mm_add_ps(by4, _mm_movehl_ps(by4, by4));
-    return _mm_cvtss_f32(_mm_add_ss(by2, _mm_shuffle_ps(by2, by2, 1)));
-  }
+  static float sum_of(F a) { return sum_of_8(a); }
   static F keep_at_least(F a, F x, F bound) {
     return _mm256_and_ps(a, _mm256_cmp_ps(x, bound, _CMP_GE_OQ));
   }
@@ -102,13 +98,6 @@ struct Simd {
   }
   static I dot4_signed(I sum, I w, I a) {
     return dot4(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
-  }
-  // The sum of 16 signed bytes.
-  static int32_t sum_bytes16(const int8_t* p) {
-    const __m128i biased =
-        _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), _mm_set1_epi8(-128));
-    const __m128i sums = _mm_sad_epu8(biased, _mm_setzero_si128());  // of eight each
-    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
   }
   // Unsigned q + 128 to signed q and back.
   static I flip_signs(I a) { return _mm256_xor_si256(a, _mm256_set1_epi8(-128)); }

@@ -1,6 +1,6 @@
 // The vectors of AVX-512 with VNNI: 16 lanes. Included inside a namespace by avx512_vnni.cpp only.
 
-struct Simd {
+struct Simd : X86 {
   using F = __m512;   // 16 x f32
   using I = __m512i;  // 16 x i32, or 64 x i8
   static constexpr int kLanes = 16;
@@ -40,10 +40,7 @@ struct Simd {
   static float max_of(F a) { return _mm512_reduce_max_ps(a); }
   // The sum of the lanes in a tree: 8 apart, 4, 2, 1.
   static float sum_of(F a) {
-    const __m256 by8 = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
-    const __m128 by4 = _mm_add_ps(_mm256_castps256_ps128(by8), _mm256_extractf128_ps(by8, 1));
-    const __m128 by2 = _mm_add_ps(by4, _mm_movehl_ps(by4, by4));
-    return _mm_cvtss_f32(_mm_add_ss(by2, _mm_shuffle_ps(by2, by2, 1)));
+    return sum_of_8(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1)));
   }
   // a where x >= bound, else 0.
   static F keep_at_least(F a, F x, F bound) {
@@ -102,13 +99,6 @@ struct Simd {
   static I dot4(I sum, I w, I a) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(a));
     return sum;
-  }
-  // The sum of 16 signed bytes.
-  static int32_t sum_bytes16(const int8_t* p) {
-    const __m128i biased =
-        _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), _mm_set1_epi8(-128));
-    const __m128i sums = _mm_sad_epu8(biased, _mm_setzero_si128());  // of eight each
-    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
   }
   // Unsigned q + 128 to signed q and back.
   static I flip_signs(I a) { return _mm512_xor_si512(a, _mm512_set1_epi8(-128)); }

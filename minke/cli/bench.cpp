@@ -62,6 +62,7 @@ class BenchCommand final : public Command {
       return fail(ErrorCode::kUsage, "bench {} runs one sequence; bench batch runs --sequences",
                   what_);
     }
+    if (!given_("draft")) load_.draft = 0;  // every token is computed in a step of its own
     MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_));
     const Interrupts interrupts;
     work_.should_stop = [&] { return interrupts.count() > 0; };

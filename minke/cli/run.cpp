@@ -121,13 +121,13 @@ class RunCommand final : public Command {
     MK_ASSIGN(const TextResult result,
               generate_text(*engine, *model.tokenizer, std::move(request), on_text));
     if (!raw_) write(parser.flush());
-    report(console, result, text, thought);
+    report(console, result, text, thought, engine->stats());
     if (result.finish == FinishReason::kCancelled) return fail(ErrorCode::kInterrupted, "");
     return {};
   }
 
   void report(const Console& console, const TextResult& result, const std::string& text,
-              const std::string& thought) const {
+              const std::string& thought, const EngineStats& stats) const {
     if (!json_) {
       fmt::print(console.out, "\n");
       std::fflush(console.out);
@@ -148,6 +148,8 @@ class RunCommand final : public Command {
          {"first_token_seconds", result.first_token_seconds},
          {"prefill_tokens_per_second", result.prefill_tokens_per_second()},
          {"decode_tokens_per_second", result.decode_tokens_per_second()},
+         {"drafted_tokens", stats.drafted_tokens},
+         {"accepted_tokens", stats.accepted_tokens},
          {"seed", settings_.sampling.seed}});
     if (!thought.empty()) document.set("thought", thought);
     console.print_json(document);

@@ -11,6 +11,7 @@
 #include "minke/engine/block_pool.h"
 #include "minke/engine/model_runner.h"
 #include "minke/engine/prefix_cache.h"
+#include "minke/engine/prompt_lookup.h"
 #include "minke/engine/sampler.h"
 #include "minke/engine/scheduler.h"
 
@@ -27,6 +28,8 @@ struct Sequence {
   int64_t num_cached = -1;  // of the prompt, when it was first admitted
   uint64_t version = 0;     // of the parameters when its first page was computed
   std::vector<int32_t> page_table;
+  PromptLookup lookup;
+  std::vector<int32_t> draft;  // guessed for the next step, after `tokens`
   bool ended = false;
 
   int64_t num_generated() const {
@@ -63,7 +66,9 @@ struct Engine::Impl {
   void admit();
   void remember(Sequence& sequence, int num_rows);
   int32_t take_page();
-  std::vector<ModelRunner::Rows> rows_of(const std::vector<int>& num_rows);
+  void guess(const std::vector<int>& num_rows);
+  ModelRunner::Rows rows_of(Sequence& sequence, int num_rows) const;
+  void advance_all(Sequence& sequence, const Tensor& logits, int64_t logit_row);
   void advance(Sequence& sequence, std::span<float> logits);
   void end(Sequence& sequence, FinishReason reason);
   void drop_ended();
@@ -142,14 +147,22 @@ void Engine::Impl::end_cancelled(std::deque<Sequence>& sequences,
 
 void Engine::Impl::step() {
   const std::vector<int> num_rows = schedule();
-  const Tensor logits = runner.run(rows_of(num_rows));  // [sequences that end their rows, vocab]
-  int64_t logit_row = 0;
+  guess(num_rows);
+  std::vector<ModelRunner::Rows> rows;
   for (size_t i = 0; i < running.size(); ++i) {
+    if (num_rows[i] > 0) rows.push_back(rows_of(running[i], num_rows[i]));
+  }
+  const Tensor logits = runner.run(rows);
+  int64_t logit_row = 0;
+  size_t next = 0;
+  for (size_t i = 0; i < running.size(); ++i) {
+    if (num_rows[i] == 0) continue;
     Sequence& sequence = running[i];
     sequence.num_computed += num_rows[i];
     remember(sequence, num_rows[i]);
-    if (num_rows[i] == 0 || sequence.state().num_tokens != sequence.num_computed) continue;
-    advance(sequence, {logits.view().row<float>(logit_row++), static_cast<size_t>(vocab_size)});
+    const int64_t num_logits = rows[next++].num_logits;
+    if (num_logits > 0) advance_all(sequence, logits, logit_row);
+    logit_row += num_logits;
   }
   ++counts.steps;
 }
@@ -216,18 +229,58 @@ std::vector<int> Engine::Impl::schedule() {
   return std::move(next.num_rows);
 }
 
-std::vector<ModelRunner::Rows> Engine::Impl::rows_of(const std::vector<int>& num_rows) {
-  std::vector<ModelRunner::Rows> rows;
-  for (size_t i = 0; i < running.size(); ++i) {
-    if (num_rows[i] == 0) continue;
-    const Sequence& sequence = running[i];
-    const std::span<const int32_t> tokens(sequence.tokens);
-    const bool last = sequence.num_computed + num_rows[i] == sequence.state().num_tokens;
-    rows.push_back({tokens.subspan(static_cast<size_t>(sequence.num_computed),
-                                   static_cast<size_t>(num_rows[i])),
-                    sequence.num_computed, &sequence.page_table, last});
+// Gives the sequences guesses of their next tokens while the step stays small: from five rows on a
+// step takes about as much longer as it has rows more (docs/log.md).
+void Engine::Impl::guess(const std::vector<int>& num_rows) {
+  int spare = std::min(config.draft_tokens_max + 1, config.chunk_tokens);
+  for (const int rows : num_rows) spare -= rows;
+  for (Sequence& sequence : running) {
+    if (spare <= 0) return;
+    const SequenceState state = sequence.state();
+    if (state.num_computed + 1 != state.num_tokens) continue;  // it reads its prompt
+    // Only where it needs no further page and no token beyond its last.
+    const int64_t room = std::min(state.num_pages * kernels::kPageTokens - state.num_tokens,
+                                  sequence.request.max_tokens - sequence.num_generated() - 1);
+    const auto count = static_cast<int>(std::min<int64_t>(spare, room));
+    sequence.draft = sequence.lookup.guess(sequence.tokens, count);
+    spare -= static_cast<int>(sequence.draft.size());
   }
-  return rows;
+}
+
+// The next `num_rows` tokens and, until advance_all(), the guessed ones after them.
+ModelRunner::Rows Engine::Impl::rows_of(Sequence& sequence, int num_rows) const {
+  const bool last = sequence.num_computed + num_rows == sequence.state().num_tokens;
+  auto& tokens = sequence.tokens;
+  tokens.insert(tokens.end(), sequence.draft.begin(), sequence.draft.end());
+  const size_t num_drafted = sequence.draft.size();
+  return {std::span<const int32_t>(tokens).subspan(static_cast<size_t>(sequence.num_computed),
+                                                   static_cast<size_t>(num_rows) + num_drafted),
+          sequence.num_computed, &sequence.page_table,
+          last ? static_cast<int64_t>(num_drafted) + 1 : 0};
+}
+
+// Draws the next token of a sequence whose tokens have all been computed, and while that is what
+// was guessed, the one after it. Keys and values of wrong guesses lie beyond num_computed, where
+// the next tokens' will be written.
+void Engine::Impl::advance_all(Sequence& sequence, const Tensor& logits, int64_t logit_row) {
+  const auto row = [&](size_t i) {
+    return std::span<float>(logits.view().row<float>(logit_row + static_cast<int64_t>(i)),
+                            static_cast<size_t>(vocab_size));
+  };
+  const std::vector<int32_t> draft = std::move(sequence.draft);
+  sequence.draft.clear();
+  sequence.tokens.resize(sequence.tokens.size() - draft.size());
+  advance(sequence, row(0));
+  size_t right = 0;
+  while (right < draft.size() && !sequence.ended && sequence.tokens.back() == draft[right]) {
+    ++right;
+    ++sequence.num_computed;
+    remember(sequence, 1);
+    advance(sequence, row(right));
+  }
+  sequence.lookup.learn(static_cast<int>(draft.size()), static_cast<int>(right));
+  counts.drafted_tokens += static_cast<int64_t>(draft.size());
+  counts.accepted_tokens += static_cast<int64_t>(right);
 }
 
 // Draws the next token of a sequence whose tokens have all been computed, and hands it out.
@@ -331,6 +384,9 @@ Result<std::unique_ptr<Engine>> Engine::create(const Device& device, const Model
         ErrorCode::kUsage,
         "{} sequences and chunks of {} tokens: at least 1, and a chunk has a token for each",
         config.sequences_max, config.chunk_tokens);
+  }
+  if (config.draft_tokens_max < 0) {
+    return fail(ErrorCode::kUsage, "{} draft tokens, expected 0 or more", config.draft_tokens_max);
   }
   if (cache_tokens(config) < config.context_tokens) {
     return fail(ErrorCode::kWillNotFit, "a KV cache of {} tokens cannot hold one context of {}",

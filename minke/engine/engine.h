@@ -21,6 +21,8 @@ struct EngineConfig {
   int chunk_tokens = 512;     ///< most tokens in one forward (prompts are read in such chunks)
   int waiting_max = 1024;     ///< requests that may wait; more are refused
   DType kv_dtype = DType::kF16;  ///< f32 or f16
+  int draft_tokens_max = 3;      ///< most tokens guessed ahead in a step (PromptLookup), which has
+                                 ///< one row more than these at most if it has any; 0: none
   bool prefix_cache = true;      ///< keep the pages of ended requests for others that begin alike
 };
 
@@ -29,6 +31,8 @@ struct EngineStats {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  ///< of the prompts' tokens, those found in the prefix cache
   int64_t generated_tokens = 0;
+  int64_t drafted_tokens = 0;   ///< guessed ahead
+  int64_t accepted_tokens = 0;  ///< of these, those that were drawn afterwards
   int64_t steps = 0;
   int running = 0;
   int waiting = 0;
@@ -42,8 +46,10 @@ struct EngineStats {
 /// Life of a request: 1. submit() checks it and queues it; 2. the scheduler admits it when a slot
 /// and pages are free; what it shares with earlier texts is in the cache (PrefixCache), the rest of
 /// its prompt is read in chunks, beside the others' tokens; 3. each step draws
-/// one token and hands it to the sink; 4. a stop token, the length, cancel() or the destructor ends
-/// it, the sink gets the event with `finish`, its pages are free again.
+/// one token and hands it to the sink, and further ones where its guesses of them were right (the
+/// draw depends on seed, position and logits only, so guessing changes no token); 4. a stop token,
+/// the length, cancel() or the destructor ends it, the sink gets the event with `finish`, its pages
+/// are free again.
 ///
 /// submit(), cancel() and stats() may be called from any thread, also from a sink.
 class Engine {

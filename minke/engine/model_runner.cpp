@@ -27,8 +27,8 @@ Tensor ModelRunner::run(const std::vector<Rows>& sequences) {
     for (int64_t i = 0; i < num_rows; ++i) {
       batch.positions.push_back(static_cast<int32_t>(rows.position + i));
     }
-    if (rows.wants_logits) {
-      batch.logit_rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+    for (int64_t i = num_rows - rows.num_logits; i < num_rows; ++i) {
+      batch.logit_rows.push_back(static_cast<int32_t>(row_begin + i));
     }
   }
   // A step in which no prompt ends computes one row's logits for nothing, which is still cheaper

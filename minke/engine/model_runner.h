@@ -19,9 +19,9 @@ class ModelRunner {
     std::span<const int32_t> tokens;                   ///< to compute
     int64_t position = 0;                              ///< of the first one
     const std::vector<int32_t>* page_table = nullptr;  ///< pages for all tokens up to the last row
-    bool wants_logits = false;                         ///< of the last row
+    int64_t num_logits = 0;                            ///< last rows whose logits are wanted
   };
-  /// Computes the rows and returns logits [rows that want them, vocab], in order.
+  /// Computes the rows and returns logits [rows whose are wanted, vocab], in order.
   Tensor run(const std::vector<Rows>& sequences);
 
  private:

@@ -18,6 +18,8 @@ void health(Api& api, const HttpRequest&, Responder responder) {
       {"prompt_tokens", engine.prompt_tokens},
       {"generated_tokens", engine.generated_tokens},
       {"cached_tokens", engine.cached_tokens},
+      {"drafted_tokens", engine.drafted_tokens},
+      {"accepted_tokens", engine.accepted_tokens},
       {"kv_tokens_used", engine.kv_tokens_used},
       {"kv_tokens_total", engine.kv_tokens_total},
       {"tokens_per_second", api.tokens_per_second()},

@@ -159,6 +159,44 @@ TEST_P(EngineInvariance, answers_from_the_prefix_cache_with_the_bits_of_a_cold_s
   EXPECT_GT((*with)->stats().cached_tokens, 0);
 }
 
+// Texts that repeat themselves, so that guesses are made: right ones where a bias lets the model
+// say one thing only, wrong ones elsewhere.
+TEST_P(EngineInvariance, answers_with_guessed_tokens_as_without) {
+  const TinyLlama tiny = make_model(2);
+  std::vector<Request> requests;
+  for (uint64_t i = 0; i < 4; ++i) {
+    Request request = make_request(7 + i, 60 + i, 180);
+    const std::vector<int32_t> once = request.prompt;
+    for (int n = 0; n < 4; ++n) {
+      request.prompt.insert(request.prompt.end(), once.begin(), once.end());
+    }
+    if (i == 3) request.sampling.logit_bias = {{7, 100.0f}};
+    requests.push_back(request);
+  }
+  EngineConfig plain = config();
+  plain.draft_tokens_max = 0;
+  const auto without = Engine::create(*tiny.device, *tiny.model, plain);
+  std::vector<Engine::Generated> expected;
+  for (const Request& request : requests) expected.push_back(*(*without)->generate(request));
+  EXPECT_EQ((*without)->stats().drafted_tokens, 0);
+  for (const int draft_max : {1, 3, 9}) {
+    EngineConfig guessing = config();
+    guessing.draft_tokens_max = draft_max;
+    const auto engine = Engine::create(*tiny.device, *tiny.model, guessing);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      EXPECT_TRUE(same(expected[i], *(*engine)->generate(requests[i])))
+          << "request " << i << ", at most " << draft_max << " guessed";
+    }
+    const EngineStats stats = (*engine)->stats();
+    EXPECT_GT(stats.accepted_tokens, 50);
+    EXPECT_GT(stats.drafted_tokens, stats.accepted_tokens);
+    EXPECT_EQ(stats.generated_tokens, 4 * 180);
+    EXPECT_LE(stats.steps, 4 * 181 - stats.accepted_tokens);
+    const std::vector<Engine::Generated> batch = together(**engine, requests);
+    for (size_t i = 0; i < requests.size(); ++i) EXPECT_TRUE(same(expected[i], batch[i])) << i;
+  }
+}
+
 TEST_P(EngineInvariance, forgets_the_prefix_cache_when_the_weights_change) {
   const TinyLlama tiny = make_model(1);
   const auto engine = Engine::create(*tiny.device, *tiny.model, config());

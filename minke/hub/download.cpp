@@ -77,6 +77,7 @@ class FileDownload {
   std::optional<RangeJournal> journal_;
   FetchTarget target_;
   std::vector<std::unique_ptr<RangeFetch>> fetches_;
+  bool was_killed_ = false;     // with requests on their way
   bool serves_ranges_ = false;  // seen a 206
   bool ignores_ranges_ = false;
   int connections_ = 1;
@@ -109,9 +110,11 @@ uint64_t FileDownload::chunk_bytes() const {
 }
 
 // Small enough that a file of some MB runs over all connections, large enough that the pause
-// between two requests (one round trip) does not count.
+// between two requests (one round trip) does not count; after a kill small, for the next one may
+// lose all that is on its way.
 uint64_t FileDownload::request_bytes() const {
   if (options_.request_bytes > 0) return options_.request_bytes;
+  if (was_killed_) return chunk_bytes();
   return std::clamp<uint64_t>(file_.size_bytes / 16, 1 << 20, 8 << 20);
 }
 
@@ -124,6 +127,7 @@ Result<void> FileDownload::open() {
   MK_ASSIGN(RangeJournal journal, RangeJournal::open(partial_.string() + ".journal", target_.fd,
                                                      {file_.size_bytes, identity}, chunk_bytes()));
   journal_ = std::move(journal);
+  was_killed_ = journal_->has_lost_requests();
   target_.journal = &*journal_;
   target_.path = partial_;
   target_.sha256 = file_.sha256;

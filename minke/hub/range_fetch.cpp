@@ -133,29 +133,30 @@ bool RangeFetch::on_body(std::string_view bytes) {
 // Moves on to the chunk where the next byte belongs.
 bool RangeFetch::enter(size_t chunk) {
   if (chunk == chunks_.begin) return true;
-  Result<void> moved = target_.journal->end_request(chunks_.begin);
   chunks_.begin = chunk;
-  if (moved && chunk + 1 < chunks_.end) moved = target_.journal->begin_request(chunk + 1);
+  const Result<void> moved = unnote(chunk);
   return moved || stop(FetchEnd::kFailed, moved.error().code, moved.error().message);
 }
 
 Result<void> RangeFetch::note_begin() {
-  for (size_t chunk = chunks_.begin; chunk < noted_end(); ++chunk) {
-    MK_TRY(target_.journal->begin_request(chunk));
+  if (whole_) return {};
+  noted_ = {chunks_.begin, chunks_.begin};
+  for (; noted_.end < chunks_.end; ++noted_.end) {
+    MK_TRY(target_.journal->begin_request(noted_.end));
   }
   return {};
 }
 
-// After a reset or a stall, the server may have sent more than came: all that was asked for counts
-// as asked for in vain.
-Result<void> RangeFetch::note_end() {
-  for (size_t chunk = chunks_.begin; chunk < chunks_.end; ++chunk) {
-    if (orderly_ && chunk == noted_end()) break;
-    if (orderly_) MK_TRY(target_.journal->end_request(chunk));
-    if (!orderly_ && chunk >= noted_end()) MK_TRY(target_.journal->begin_request(chunk));
+// Takes the notes back of the chunks before `end`.
+Result<void> RangeFetch::unnote(size_t end) {
+  for (; noted_.begin < std::min(end, noted_.end); ++noted_.begin) {
+    MK_TRY(target_.journal->end_request(noted_.begin));
   }
   return {};
 }
+
+// After a reset or a stall, the server may have sent more than came: the notes stay.
+Result<void> RangeFetch::note_end() { return orderly_ ? unnote(noted_.end) : Result<void>(); }
 
 bool RangeFetch::write(std::string_view bytes) {
   RangeJournal& journal = *target_.journal;

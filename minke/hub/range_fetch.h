@@ -46,9 +46,9 @@ class RangeFetch final : public HttpReceiver {
 
   /// Adds the fields that ask for the range.
   void add_headers(FetchRequest& request) const;
-  /// Notes in the journal which chunks are on their way: the one where the next byte belongs and
-  /// the one after it, into which what is in the network's buffers may reach. To be called before
-  /// the start; note_end() after the end.
+  /// Notes in the journal which chunks are on their way: all that are asked for, since the server
+  /// may have sent any of them when this process dies. To be called before the start; note_end()
+  /// after the end. A whole file is not noted: it is always sent from its start.
   Result<void> note_begin();
   Result<void> note_end();
 
@@ -73,7 +73,7 @@ class RangeFetch final : public HttpReceiver {
   bool check_whole(const HttpHead& head);
   bool check_range(const HttpHead& head);
   bool check_version(const HttpHead& head);
-  size_t noted_end() const { return std::min(chunks_.begin + 2, chunks_.end); }
+  Result<void> unnote(size_t end);
   bool enter(size_t chunk);
   bool write(std::string_view bytes);
   uint64_t begin() const { return target_.journal->position(chunks_.begin); }
@@ -81,6 +81,7 @@ class RangeFetch final : public HttpReceiver {
 
   FetchTarget& target_;
   ChunkRun chunks_;
+  ChunkRun noted_;  // in the journal
   bool whole_;
   uint64_t offset_ = 0;      // of the next byte of the body in the file
   uint64_t offset_end_ = 0;  // where the answer ends

@@ -212,8 +212,12 @@ Result<void> RangeJournal::store(size_t chunk, size_t column, uint64_t value) {
 Result<void> RangeJournal::begin_request(size_t chunk) { return store(chunk, 2, ++lost_[chunk]); }
 
 Result<void> RangeJournal::end_request(size_t chunk) {
-  lost_[chunk] = 0;
-  return store(chunk, 2, 0);
+  MK_CHECK(lost_[chunk] > 0, "range_journal: no request for chunk {} has begun", chunk);
+  return store(chunk, 2, --lost_[chunk]);
+}
+
+bool RangeJournal::has_lost_requests() const {
+  return std::any_of(lost_.begin(), lost_.end(), [](uint64_t count) { return count > 0; });
 }
 
 Result<void> RangeJournal::sync(int data_fd, bool force) {

@@ -62,11 +62,12 @@ class RangeJournal {
 
   /// Notes that the bytes from position(chunk) up to `end` are written.
   Result<void> mark(size_t chunk, uint64_t end);
-  /// Notes that a request for the chunk begins, or has ended and all that it brought is written.
+  /// Notes that a request for the chunk begins, or has ended and all that was sent is written.
   Result<void> begin_request(size_t chunk);
   Result<void> end_request(size_t chunk);
   /// Requests for the chunk that a killed process left without an end.
   uint64_t lost_requests(size_t chunk) const { return lost_[chunk]; }
+  bool has_lost_requests() const;
   /// Syncs the data file, then the journal. `force`: also when little came since the last time.
   Result<void> sync(int data_fd, bool force);
   /// Forgets everything that is there: the file is fetched afresh.

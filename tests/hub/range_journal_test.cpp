@@ -57,6 +57,21 @@ TEST_F(Journal, GoesOnWhereAKilledProcessStopped) {
   EXPECT_EQ(journal.etag(), "\"tag\"");
 }
 
+TEST_F(Journal, ARequestThatEndsTakesBackItsOwnNoteOnly) {
+  {
+    RangeJournal journal = open(key_);
+    EXPECT_FALSE(journal.has_lost_requests());
+    ASSERT_TRUE(journal.begin_request(1));
+  }
+  RangeJournal journal = open(key_);
+  EXPECT_TRUE(journal.has_lost_requests());
+  ASSERT_TRUE(journal.begin_request(1));
+  EXPECT_EQ(journal.lost_requests(1), 2u);
+  ASSERT_TRUE(journal.end_request(1));
+  EXPECT_EQ(journal.lost_requests(1), 1u);
+  EXPECT_EQ(journal.lost_requests(0), 0u);
+}
+
 TEST_F(Journal, ClaimsNothingBeyondTheFilesEnd) {
   {
     RangeJournal journal = open(key_);

@@ -45,9 +45,11 @@ Result<EngineConfig> engine_config_of(const ModelConfig& config, Precision preci
   }
   out.context_tokens =
       flags.ctx > 0 ? flags.ctx : static_cast<int>(std::min(limit, kContextDefaultMax));
-  const bool f32 = flags.kv.empty() ? precision == Precision::kF32 : flags.kv == "f32";
   out.draft_tokens_max = flags.draft;
-  out.kv_dtype = f32 ? DType::kF32 : DType::kF16;
+  const std::string kv = !flags.kv.empty()              ? flags.kv
+                         : precision == Precision::kF32 ? "f32"
+                                                        : "f16";
+  out.kv_dtype = kv == "f32" ? DType::kF32 : kv == "f16" ? DType::kF16 : DType::kI8;
   return out;
 }
 
@@ -68,7 +70,8 @@ void LoadFlags::add_to(Flags& flags) {
   flags.add("threads,t", threads, {0, 1024}, "threads that compute; 0: all CPUs");
   flags.choice("precision", precision, {"f32", "int8"},
                "arithmetic; without it int8 for quantised files, else f32");
-  flags.choice("kv", kv, {"f32", "f16"}, "format of the KV cache; without it f16, or f32 with f32");
+  flags.choice("kv", kv, {"f32", "f16", "int8"},
+               "format of the KV cache; without it f16, or f32 with f32");
   flags.add("draft", draft, {0, 15},
             "most tokens guessed ahead where a text repeats itself; the answer is the same");
   flags.add("pin", pin, "bind each thread to a CPU");

@@ -392,8 +392,9 @@ Result<std::unique_ptr<Engine>> Engine::create(const Device& device, const Model
     return fail(ErrorCode::kWillNotFit, "a KV cache of {} tokens cannot hold one context of {}",
                 cache_tokens(config), config.context_tokens);
   }
-  if (config.kv_dtype != DType::kF32 && config.kv_dtype != DType::kF16) {
-    return fail(ErrorCode::kUsage, "the KV cache can be f32 or f16, not {}",
+  if (config.kv_dtype != DType::kF32 && config.kv_dtype != DType::kF16 &&
+      config.kv_dtype != DType::kI8) {
+    return fail(ErrorCode::kUsage, "the KV cache can be f32, f16 or i8, not {}",
                 dtype_info(config.kv_dtype).name);
   }
   auto impl = std::make_unique<Impl>(device, model, config);

@@ -20,7 +20,7 @@ struct EngineConfig {
   int sequences_max = 16;     ///< sequences decoded together
   int chunk_tokens = 512;     ///< most tokens in one forward (prompts are read in such chunks)
   int waiting_max = 1024;     ///< requests that may wait; more are refused
-  DType kv_dtype = DType::kF16;  ///< f32 or f16
+  DType kv_dtype = DType::kF16;  ///< f32, f16, or i8 with scales (KvPages)
   int draft_tokens_max = 3;      ///< most tokens guessed ahead in a step (PromptLookup), which has
                                  ///< one row more than these at most if it has any; 0: none
   bool prefix_cache = true;      ///< keep the pages of ended requests for others that begin alike

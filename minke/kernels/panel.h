@@ -99,6 +99,11 @@ struct Int8View {
   int64_t num_blocks() const { return cols / kBlockCols; }
 };
 
+/// x * int8_factor(max|x|) rounded is x in 8 bits, in units of int8_step(max|x|). Below 2^-100 all
+/// numbers count as zero, for 127 / max must not overflow.
+static inline float int8_factor(float max) { return max >= 0x1p-100f ? 127.0f / max : 0.0f; }
+static inline float int8_step(float max) { return max >= 0x1p-100f ? max / 127.0f : 0.0f; }
+
 /// A block has a q_low when its max|x| is above this; `sum_of_max` is added up in order over the
 /// row's blocks.
 static inline float low_bound(float sum_of_max, int64_t num_blocks) {
@@ -119,7 +124,12 @@ inline constexpr int kPageTokens = 64;
 ///   keys     [kv_head][d][token]   transposed: a vector holds one d of 16 tokens
 ///   values   [kv_head][token][d]
 ///
-/// in f32, f16 (or f64 in gradient checks). All layers of a page lie together, so that memory is
+/// in f32, f16 (or f64 in gradient checks), or i8 with a scale for each token of each head, its
+/// max|x| / 127:
+///
+///   keys     [kv_head]{[d][token] numbers, [token] f32 scales}, and the values likewise
+///
+/// All layers of a page lie together, so that memory is
 /// touched as the sequences grow. `data` is where the layer in hand begins in page 0; kernels find
 /// it in page p at data + p * page_bytes().
 struct KvPages {
@@ -129,9 +139,16 @@ struct KvPages {
   int64_t head_dim = 0;
   int64_t num_layers = 1;
 
-  int64_t element_bytes() const { return dtype == DType::kF64 ? 8 : dtype == DType::kF32 ? 4 : 2; }
+  bool has_scales() const { return dtype == DType::kI8; }
+  int64_t element_bytes() const {
+    return dtype == DType::kF64 ? 8 : dtype == DType::kF32 ? 4 : has_scales() ? 1 : 2;
+  }
+  /// Where a head's scales begin, after its numbers.
+  int64_t scales_at() const { return head_dim * kPageTokens * element_bytes(); }
+  /// Of a head's keys, and of its values, in a layer of a page.
+  int64_t head_bytes() const { return scales_at() + (has_scales() ? kPageTokens * 4 : 0); }
   /// Of the keys, and of the values, of a layer of a page.
-  int64_t part_bytes() const { return num_kv_heads * head_dim * kPageTokens * element_bytes(); }
+  int64_t part_bytes() const { return num_kv_heads * head_bytes(); }
   int64_t layer_bytes() const { return 2 * part_bytes(); }
   int64_t page_bytes() const { return num_layers * layer_bytes(); }
 };

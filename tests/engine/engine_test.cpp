@@ -222,6 +222,21 @@ class EngineTest : public testing::Test {
       std::move(*Engine::create(*tiny_.device, *tiny_.model, small_config()));
 };
 
+TEST_F(EngineTest, int8_pages_give_the_same_bits_in_any_batch) {
+  EngineConfig config = small_config();
+  config.kv_dtype = DType::kI8;
+  const std::vector<Request> requests = mixed_requests();
+  engine_ = std::move(*Engine::create(*tiny_.device, *tiny_.model, config));
+  std::vector<Engine::Generated> alone;
+  for (const Request& request : requests) alone.push_back(*engine_->generate(request));
+  config.chunk_tokens = 7;
+  engine_ = std::move(*Engine::create(*tiny_.device, *tiny_.model, config));
+  for (int round = 0; round < 2; ++round) {  // the second one finds its prompts in the prefix cache
+    const std::vector<Engine::Generated> batch = together(*engine_, requests);
+    for (size_t i = 0; i < requests.size(); ++i) EXPECT_TRUE(same(alone[i], batch[i])) << i;
+  }
+}
+
 TEST_F(EngineTest, ends_at_a_stop_token_without_delivering_it) {
   Request request = make_request(10, 2);
   const Engine::Generated free = *engine_->generate(request);

@@ -125,6 +125,34 @@ TEST_P(AttentionTest, EqualsSoftmaxInDoubleForGroupedHeadsAndOddLengths) {
   }
 }
 
+// What int8 pages stand for: each token's keys and values of a head in units of max|x| / 127.
+Tensor rounded_to_int8(const Tensor& x, int64_t head_dim) {
+  Tensor out = Tensor::zeros(DType::kF32, x.shape());
+  for (int64_t begin = 0; begin < x.num_elements(); begin += head_dim) {
+    const float* in = x.data<float>() + begin;
+    float max = 0.0f;
+    for (int64_t d = 0; d < head_dim; ++d) max = std::max(max, std::fabs(in[d]));
+    for (int64_t d = 0; d < head_dim; ++d) {
+      out.data<float>()[begin + d] = max == 0.0f ? 0.0f : std::round(in[d] / max * 127) * max / 127;
+    }
+  }
+  return out;
+}
+
+TEST_P(AttentionTest, Int8PagesHoldTheRoundedNumbers) {
+  const Device device(2, false, GetParam());
+  for (const Heads& heads : {Heads{9, 3, 64}, Heads{4, 2, 16}, Heads{3, 1, 10}}) {
+    for (const int64_t n : {1, 7, 33, 64, 65, 150}) {
+      Sequence s = random_sequence(random_, DType::kF32, heads, n);
+      std::fill_n(s.v.data<float>(), heads.head_dim, 0.0f);  // the first token has no values
+      const Tensor out = run_in_chunks(device, s, heads, DType::kI8, n);
+      s.k = rounded_to_int8(s.k, heads.head_dim);
+      s.v = rounded_to_int8(s.v, heads.head_dim);
+      expect_rows(out, s, heads, 5e-5);
+    }
+  }
+}
+
 TEST_P(AttentionTest, WorksInDoubleForGradientChecks) {
   const Device device(2, false, GetParam());
   const Heads heads{4, 2, 6};
@@ -136,7 +164,7 @@ TEST_P(AttentionTest, WorksInDoubleForGradientChecks) {
 TEST_P(AttentionTest, ChunksAndThreadsDoNotChangeABit) {
   const Heads heads{9, 3, 32};
   const Sequence s = random_sequence(random_, DType::kF32, heads, 145);
-  for (const DType kv_dtype : {DType::kF32, DType::kF16}) {
+  for (const DType kv_dtype : {DType::kF32, DType::kF16, DType::kI8}) {
     const Tensor whole = run_in_chunks(Device(1, false, GetParam()), s, heads, kv_dtype, 145);
     for (const int num_threads : {1, 2, 3}) {
       for (const int64_t chunk : {1, 7, 64, 100, 145}) {

@@ -1,9 +1,24 @@
 // Attention over pages, RMSNorm and SwiGLU. Included inside a namespace, after activation_impl.h.
 
-template <bool kHalf>
+// In i8 the numbers without their token's scale.
+template <DType kKv>
 static inline Simd::F load_kv(const std::byte* data, int64_t index) {
-  if constexpr (kHalf) return Simd::load_f16(reinterpret_cast<const uint16_t*>(data) + index);
-  return Simd::load(reinterpret_cast<const float*>(data) + index);
+  if constexpr (kKv == DType::kF16) {
+    return Simd::load_f16(reinterpret_cast<const uint16_t*>(data) + index);
+  } else if constexpr (kKv == DType::kI8) {
+    return Simd::load_i8(reinterpret_cast<const int8_t*>(data) + index);
+  } else {
+    return Simd::load(reinterpret_cast<const float*>(data) + index);
+  }
+}
+
+// x times the scales of the tokens from t on, which follow a head's numbers in i8.
+template <DType kKv>
+static inline Simd::F scaled_by_token(Simd::F x, const std::byte* head, int64_t head_dim,
+                                      int64_t t) {
+  if constexpr (kKv != DType::kI8) return x;
+  const std::byte* scales = head + head_dim * kPageTokens;
+  return Simd::mul(x, Simd::load(reinterpret_cast<const float*>(scales) + t));
 }
 
 // A column is one query (a row of one head); a tile of them shares every key and value it reads.
@@ -15,7 +30,7 @@ struct AttentionTile {
 };
 
 // scores[c][t] = scale * q_c . k_t for kVecs vectors of the page's keys, -inf from num_keys on.
-template <int kCols, int kVecs, bool kHalf>
+template <int kCols, int kVecs, DType kKv>
 static void scores_at(const AttentionTile<kCols>& tile, const std::byte* keys, int64_t t,
                       int64_t head_dim, int64_t first_key, float scale,
                       float (&scores)[kCols][kPageTokens]) {
@@ -27,7 +42,7 @@ static void scores_at(const AttentionTile<kCols>& tile, const std::byte* keys, i
     Simd::F k[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
-      k[v] = load_kv<kHalf>(keys, d * kPageTokens + t + v * Simd::kLanes);
+      k[v] = load_kv<kKv>(keys, d * kPageTokens + t + v * Simd::kLanes);
     }
 #pragma GCC unroll 8
     for (int c = 0; c < kCols; ++c) {
@@ -40,6 +55,7 @@ static void scores_at(const AttentionTile<kCols>& tile, const std::byte* keys, i
     for (int v = 0; v < kVecs; ++v) {
       const int64_t seen = tile.num_keys[c] - first_key - t - v * Simd::kLanes;
       Simd::F scaled = Simd::mul(sum[c][v], Simd::set1(scale));
+      scaled = scaled_by_token<kKv>(scaled, keys, head_dim, t + v * Simd::kLanes);
       if (seen < Simd::kLanes) scaled = Simd::first_lanes(scaled, seen > 0 ? seen : 0);
       Simd::store(&scores[c][t + v * Simd::kLanes], scaled);
     }
@@ -56,9 +72,11 @@ struct RunningSoftmax {
   float shrink[kPadded];
 };
 
-// Turns the first num_vecs vectors of each column's scores into weights e^(s - max).
-template <int kCols>
+// Turns the first num_vecs vectors of each column's scores into weights e^(s - max), times the
+// values' scales.
+template <int kCols, DType kKv>
 static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num_vecs,
+                                const std::byte* values, int64_t head_dim,
                                 RunningSoftmax<kCols>& running) {
   float change[RunningSoftmax<kCols>::kPadded] = {};
   for (int c = 0; c < kCols; ++c) {
@@ -79,7 +97,8 @@ static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num
     Simd::F sum = Simd::zero();
     for (int64_t v = 0; v < num_vecs; ++v) {
       const Simd::F weight = exp(Simd::sub(Simd::load(scores[c] + v * Simd::kLanes), max));
-      Simd::store(scores[c] + v * Simd::kLanes, weight);
+      Simd::store(scores[c] + v * Simd::kLanes,
+                  scaled_by_token<kKv>(weight, values, head_dim, v * Simd::kLanes));
       sum = Simd::add(sum, weight);
     }
     running.sum[c] = running.sum[c] * running.shrink[c] + Simd::sum_of(sum);
@@ -87,7 +106,7 @@ static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num
 }
 
 // out_c = out_c * shrink_c + sum over t of weights[c][t] * v_t, t in order.
-template <int kCols, int kVecs, bool kHalf>
+template <int kCols, int kVecs, DType kKv>
 static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* values, int64_t d,
                           int64_t head_dim, int64_t num_tokens, const float* shrink,
                           const float (&weights)[kCols][kPageTokens]) {
@@ -101,7 +120,7 @@ static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* val
     Simd::F value[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
-      value[v] = load_kv<kHalf>(values, t * head_dim + d + v * Simd::kLanes);
+      value[v] = load_kv<kKv>(values, t * head_dim + d + v * Simd::kLanes);
     }
 #pragma GCC unroll 8
     for (int c = 0; c < kCols; ++c) {
@@ -115,11 +134,11 @@ static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* val
   }
 }
 
-template <int kCols, bool kHalf>
+template <int kCols, DType kKv>
 static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task) {
   constexpr int kVecs = Simd::kAttentionVecs;
   const int64_t head_dim = task.pages.head_dim;
-  const int64_t head_bytes = head_dim * kPageTokens * (kHalf ? 2 : 4);
+  const int64_t head_bytes = task.pages.head_bytes();
   RunningSoftmax<kCols> running;
   int64_t num_keys = 0;
   for (int c = 0; c < kCols; ++c) {
@@ -140,20 +159,19 @@ static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task) 
     float weights[kCols][kPageTokens];
     int64_t t = 0;
     for (; t + kVecs * Simd::kLanes <= num_vecs * Simd::kLanes; t += kVecs * Simd::kLanes) {
-      scores_at<kCols, kVecs, kHalf>(tile, keys, t, head_dim, first_key, scale, weights);
+      scores_at<kCols, kVecs, kKv>(tile, keys, t, head_dim, first_key, scale, weights);
     }
     for (; t < num_tokens; t += Simd::kLanes) {
-      scores_at<kCols, 1, kHalf>(tile, keys, t, head_dim, first_key, scale, weights);
+      scores_at<kCols, 1, kKv>(tile, keys, t, head_dim, first_key, scale, weights);
     }
-    page_softmax(weights, num_vecs, running);
+    page_softmax<kCols, kKv>(weights, num_vecs, values, head_dim, running);
     int64_t d = 0;
     for (; d + kVecs * Simd::kLanes <= head_dim; d += kVecs * Simd::kLanes) {
-      add_values_at<kCols, kVecs, kHalf>(tile, values, d, head_dim, num_tokens, running.shrink,
-                                         weights);
+      add_values_at<kCols, kVecs, kKv>(tile, values, d, head_dim, num_tokens, running.shrink,
+                                       weights);
     }
     for (; d < head_dim; d += Simd::kLanes) {
-      add_values_at<kCols, 1, kHalf>(tile, values, d, head_dim, num_tokens, running.shrink,
-                                     weights);
+      add_values_at<kCols, 1, kKv>(tile, values, d, head_dim, num_tokens, running.shrink, weights);
     }
   }
   for (int c = 0; c < kCols; ++c) {
@@ -165,7 +183,7 @@ static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task) 
 }
 
 // Takes the columns of the task from `column` on in tiles of kCols, the rest in smaller ones.
-template <int kCols, bool kHalf>
+template <int kCols, DType kKv>
 static void attend_columns(const AttentionTask& task, int64_t column) {
   const int64_t group = task.num_heads / task.pages.num_kv_heads;
   const int64_t head_dim = task.pages.head_dim;
@@ -179,54 +197,72 @@ static void attend_columns(const AttentionTask& task, int64_t column) {
       tile.out[c] = task.out.row<float>(task.segment.row_begin + row) + head * head_dim;
       tile.num_keys[c] = task.segment.position + row + 1;
     }
-    attend<kCols, kHalf>(tile, task);
+    attend<kCols, kKv>(tile, task);
   }
   if constexpr (kCols > 1) {
-    if (column < num_columns) attend_columns<kCols - 1, kHalf>(task, column);
+    if (column < num_columns) attend_columns<kCols - 1, kKv>(task, column);
   }
 }
 
 void attention(const AttentionTask& task) {
-  if (task.pages.dtype == DType::kF16) {
-    attend_columns<Simd::kAttentionCols, true>(task, 0);
-  } else {
-    attend_columns<Simd::kAttentionCols, false>(task, 0);
+  switch (task.pages.dtype) {
+    case DType::kF16:
+      return attend_columns<Simd::kAttentionCols, DType::kF16>(task, 0);
+    case DType::kI8:
+      return attend_columns<Simd::kAttentionCols, DType::kI8>(task, 0);
+    default:
+      return attend_columns<Simd::kAttentionCols, DType::kF32>(task, 0);
   }
 }
 
+constexpr int kHeadDimMax = 1024;  // kernels/attention.cpp sends larger heads to ref
+
+// Writes the head_dim numbers of a token at out, `step` apart.
 template <class T>
-static void scatter_kv(const T* k, const T* v, std::byte* keys, std::byte* values, int64_t head_dim,
-                       int64_t token) {
-  T* key = reinterpret_cast<T*>(keys) + token;
-  T* value = reinterpret_cast<T*>(values) + token * head_dim;
-  for (int64_t d = 0; d < head_dim; ++d) {
-    key[d * kPageTokens] = k[d];
-    value[d] = v[d];
+static inline void scatter(const T* from, T* out, int64_t step, int64_t head_dim) {
+  for (int64_t d = 0; d < head_dim; ++d) out[d * step] = from[d];
+}
+
+// The same of one token's keys or values in f32, as the pages hold them. `head`: of the page's
+// part.
+static inline void store_kv(const float* from, DType dtype, std::byte* head, int64_t first,
+                            int64_t step, int64_t token, int64_t head_dim) {
+  if (dtype == DType::kF16) {
+    uint16_t half[kHeadDimMax];
+    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+      Simd::store_f16(half + d, Simd::load(from + d));
+    }
+    scatter(half, reinterpret_cast<uint16_t*>(head) + first, step, head_dim);
+  } else if (dtype == DType::kI8) {
+    Simd::F largest = Simd::zero();
+    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+      largest = Simd::max(largest, Simd::abs(Simd::load(from + d)));
+    }
+    const float max = Simd::max_of(largest);
+    const Simd::F factor = Simd::set1(int8_factor(max));
+    int8_t whole[kHeadDimMax];
+    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+      Simd::store_bytes(whole + d, Simd::round(Simd::mul(Simd::load(from + d), factor)));
+    }
+    scatter(whole, reinterpret_cast<int8_t*>(head) + first, step, head_dim);
+    reinterpret_cast<float*>(head + head_dim * kPageTokens)[token] = int8_step(max);
+  } else {
+    scatter(from, reinterpret_cast<float*>(head) + first, step, head_dim);
   }
 }
 
 void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,
               const KvPages& pages, int64_t kv_head) {
-  constexpr int kHeadDimMax = 1024;  // kernels/attention.cpp sends larger heads to ref
   const int64_t head_dim = pages.head_dim;
-  const int64_t head_bytes = head_dim * kPageTokens * pages.element_bytes();
   for (int64_t i = 0; i < segment.num_rows; ++i) {
-    const int64_t position = segment.position + i;
+    const int64_t position = segment.position + i, token = position % kPageTokens;
     const int64_t page = segment.page_table[position / kPageTokens];
-    std::byte* keys = pages.data + page * pages.page_bytes() + kv_head * head_bytes;
+    std::byte* keys = pages.data + page * pages.page_bytes() + kv_head * pages.head_bytes();
     std::byte* values = keys + pages.part_bytes();
     const float* k_row = k.row<float>(segment.row_begin + i) + kv_head * head_dim;
     const float* v_row = v.row<float>(segment.row_begin + i) + kv_head * head_dim;
-    if (pages.dtype != DType::kF16) {
-      scatter_kv(k_row, v_row, keys, values, head_dim, position % kPageTokens);
-      continue;
-    }
-    uint16_t k_half[kHeadDimMax], v_half[kHeadDimMax];
-    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
-      Simd::store_f16(k_half + d, Simd::load(k_row + d));
-      Simd::store_f16(v_half + d, Simd::load(v_row + d));
-    }
-    scatter_kv(k_half, v_half, keys, values, head_dim, position % kPageTokens);
+    store_kv(k_row, pages.dtype, keys, token, kPageTokens, token, head_dim);
+    store_kv(v_row, pages.dtype, values, token * head_dim, 1, token, head_dim);
   }
 }
 

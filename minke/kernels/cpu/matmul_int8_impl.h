@@ -406,10 +406,7 @@ static inline float block_max(const float* in) {
 static inline void quantize_block(const float* in, float max, bool has_low, const Int8View& out,
                                   int64_t at) {
   constexpr int kVecs = kBlockCols / Simd::kLanes;
-  // Below 2^-100 a block counts as zero: 127 / max must not overflow.
-  const bool zero = !(max >= 0x1p-100f);
-  const float inverse = zero ? 0.0f : 127.0f / max;
-  const float step = zero ? 0.0f : max / 127.0f;
+  const float inverse = int8_factor(max), step = int8_step(max);
   int32_t* sum = out.q_sum + 2 * at;
   int32_t* low_sum = out.q_low_sum + 2 * at;
   Simd::F values[kVecs], rest[kVecs], lost[kVecs];

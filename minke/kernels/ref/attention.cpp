@@ -19,15 +19,21 @@ struct PageCopy {
   std::vector<T> values;
 };
 
-template <class T>
-void decode_part(const std::byte* data, DType dtype, std::vector<T>& out) {
+// A head's numbers in a part of a page, token t's being those with token_of(i) == t.
+template <class T, class TokenOf>
+void decode_part(const std::byte* head, const KvPages& pages, std::vector<T>& out,
+                 const TokenOf& token_of) {
   for (size_t i = 0; i < out.size(); ++i) {
-    if (dtype == DType::kF16) {
+    if (pages.dtype == DType::kF16) {
       uint16_t bits;
-      std::memcpy(&bits, data + 2 * i, 2);
+      std::memcpy(&bits, head + 2 * i, 2);
       out[i] = f16_to_f32(bits);
+    } else if (pages.dtype == DType::kI8) {
+      float scale;
+      std::memcpy(&scale, head + pages.scales_at() + 4 * token_of(i), 4);
+      out[i] = static_cast<T>(scale * static_cast<float>(static_cast<int8_t>(head[i])));
     } else {
-      std::memcpy(&out[i], data + sizeof(T) * i, sizeof(T));
+      std::memcpy(&out[i], head + sizeof(T) * i, sizeof(T));
     }
   }
 }
@@ -40,11 +46,12 @@ std::vector<PageCopy<T>> decode_pages(const AttentionTask& task) {
   std::vector<PageCopy<T>> copies((num_keys + kPageTokens - 1) / kPageTokens);
   for (size_t p = 0; p < copies.size(); ++p) {
     const std::byte* keys = pages.data + task.segment.page_table[p] * pages.page_bytes() +
-                            task.kv_head * head_elements * pages.element_bytes();
+                            task.kv_head * pages.head_bytes();
     copies[p].keys.resize(head_elements);
     copies[p].values.resize(head_elements);
-    decode_part(keys, pages.dtype, copies[p].keys);
-    decode_part(keys + pages.part_bytes(), pages.dtype, copies[p].values);
+    decode_part(keys, pages, copies[p].keys, [](size_t i) { return i % kPageTokens; });
+    decode_part(keys + pages.part_bytes(), pages, copies[p].values,
+                [&](size_t i) { return i / static_cast<size_t>(pages.head_dim); });
   }
   return copies;
 }
@@ -100,19 +107,33 @@ void attention_task(const AttentionTask& task) {
   }
 }
 
-void store_element(std::byte* part, DType dtype, int64_t index, const ConstView& from, int64_t row,
-                   int64_t column) {
-  if (dtype == DType::kF64) {
-    std::memcpy(part + 8 * index, from.row<double>(row) + column, 8);
+// Stores the numbers of one head and token, number d at index first + d * step.
+void store_token(const ConstView& from, int64_t row, int64_t kv_head, const KvPages& pages,
+                 std::byte* head, int64_t first, int64_t step, int64_t token) {
+  const int64_t head_dim = pages.head_dim;
+  const auto store = [&](int64_t d, const auto& value) {
+    std::memcpy(head + static_cast<int64_t>(sizeof(value)) * (first + d * step), &value,
+                sizeof(value));
+  };
+  if (pages.dtype == DType::kF64) {
+    for (int64_t d = 0; d < head_dim; ++d) store(d, from.row<double>(row)[kv_head * head_dim + d]);
     return;
   }
-  const float value = from.row<float>(row)[column];
-  if (dtype == DType::kF32) {
-    std::memcpy(part + 4 * index, &value, 4);
-  } else {
-    const uint16_t half = f32_to_f16(value);
-    std::memcpy(part + 2 * index, &half, 2);
+  const float* x = from.row<float>(row) + kv_head * head_dim;
+  float max = 0.0f;
+  for (int64_t d = 0; d < head_dim; ++d) max = std::max(max, std::fabs(x[d]));
+  for (int64_t d = 0; d < head_dim; ++d) {
+    if (pages.dtype == DType::kF32) {
+      store(d, x[d]);
+    } else if (pages.dtype == DType::kI8) {
+      store(d, static_cast<int8_t>(std::nearbyint(x[d] * int8_factor(max))));
+    } else {
+      store(d, f32_to_f16(x[d]));
+    }
   }
+  if (!pages.has_scales()) return;
+  const float scale = int8_step(max);
+  std::memcpy(head + pages.scales_at() + 4 * token, &scale, 4);
 }
 
 }  // namespace
@@ -122,19 +143,15 @@ void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& se
   MK_CHECK(k.dtype == v.dtype && (k.dtype == DType::kF64) == (pages.dtype == DType::kF64),
            "ref write_kv: k {}, v {} to pages of {}", dtype_info(k.dtype).name,
            dtype_info(v.dtype).name, dtype_info(pages.dtype).name);
-  const int64_t head_dim = pages.head_dim;
   for (int64_t i = 0; i < segment.num_rows; ++i) {
     const int64_t position = segment.position + i;
     const int64_t token = position % kPageTokens;
     std::byte* keys = pages.data + segment.page_table[position / kPageTokens] * pages.page_bytes() +
-                      kv_head * head_dim * kPageTokens * pages.element_bytes();
+                      kv_head * pages.head_bytes();
     std::byte* values = keys + pages.part_bytes();
-    for (int64_t d = 0; d < head_dim; ++d) {
-      const int64_t column = kv_head * head_dim + d;
-      const int64_t row = segment.row_begin + i;
-      store_element(keys, pages.dtype, d * kPageTokens + token, k, row, column);
-      store_element(values, pages.dtype, token * head_dim + d, v, row, column);
-    }
+    const int64_t row = segment.row_begin + i;
+    store_token(k, row, kv_head, pages, keys, token, kPageTokens, token);
+    store_token(v, row, kv_head, pages, values, token * pages.head_dim, 1, token);
   }
 }
 

@@ -7,15 +7,18 @@
 #include "minke/kernels/cpu/cpu.h"
 #include "minke/kernels/implementations.h"
 #include "minke/kernels/ref/ref.h"
+#include "minke/tensor/tensor.h"
 
 namespace minke::kernels {
 namespace {
 
 using AttentionFn = void(const AttentionTask&);
+using JoinSpansFn = void(const AttentionTask&, int64_t);
 using WriteKvFn = void(const ConstView&, const ConstView&, const AttentionSegment&, const KvPages&,
                        int64_t);
 
 constexpr Implementation<AttentionFn> kAttention[] = MK_IMPLEMENTATIONS(attention, ref::attention);
+constexpr Implementation<JoinSpansFn> kJoinSpans[] = MK_IMPLEMENTATIONS(join_spans, nullptr);
 constexpr Implementation<WriteKvFn> kWriteKv[] = MK_IMPLEMENTATIONS(write_kv, ref::write_kv);
 
 // The vector kernels take heads of whole vectors up to the size of their buffers, in f32.
@@ -27,6 +30,49 @@ CpuLevel usable_level(const Device& device, DType dtype, int64_t head_dim) {
 // Rows of a segment a thread takes at a time: a multiple of the widest tile, so that splitting a
 // prompt does not leave small tiles.
 constexpr int64_t kRowGrain = 24;
+
+int64_t num_spans(const AttentionTask& task) {
+  return (task.segment.position + task.row_end + kSpanTokens - 1) / kSpanTokens;
+}
+
+// Fewer tasks than this leave threads without work at the end: they are split by spans.
+int64_t tasks_wanted(const Device& device) { return 4 * int64_t{device.pool().num_threads()}; }
+
+template <class Body>
+void for_each(const Device& device, int64_t count, const Body& body) {
+  device.pool().parallel_for(count, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) body(i);
+  });
+}
+
+// The tasks span by span, then joined: the bits are those of run() on whole tasks.
+void attend_by_spans(const Device& device, AttentionFn* run, JoinSpansFn* join,
+                     std::vector<AttentionTask>& tasks) {
+  const int64_t head_dim = tasks.front().pages.head_dim;
+  int64_t num_results = 0;
+  const auto num_columns = [](const AttentionTask& task) {
+    return (task.row_end - task.row_begin) * task.group();
+  };
+  for (const AttentionTask& task : tasks) num_results += num_columns(task) * num_spans(task);
+  const Tensor outs = Tensor::empty(device.arena(), DType::kF32, {num_results, head_dim});
+  std::vector<SpanResult> results(num_results);
+  for (int64_t i = 0; i < num_results; ++i) results[i].out = outs.view().row<float>(i);
+
+  std::vector<AttentionTask> parts;
+  SpanResult* next = results.data();
+  for (AttentionTask& task : tasks) {
+    task.partial = next;
+    for (int64_t span = 0; span < num_spans(task); ++span) {
+      parts.push_back(task);
+      parts.back().span = span;
+      parts.back().partial = next;
+      next += num_columns(task);
+    }
+  }
+  for_each(device, static_cast<int64_t>(parts.size()), [&](int64_t i) { run(parts[i]); });
+  for_each(device, static_cast<int64_t>(tasks.size()),
+           [&](int64_t i) { join(tasks[i], num_spans(tasks[i])); });
+}
 
 }  // namespace
 
@@ -52,22 +98,26 @@ void attention(const Device& device, const ConstView& q, const AttentionSegment*
                num_heads % pages.num_kv_heads == 0,
            "attention: q [{}, {}] out [{}, {}] for {} heads ({} kv) of {}", q.rows, q.cols,
            out.rows, out.cols, num_heads, pages.num_kv_heads, pages.head_dim);
-  AttentionFn* const run = choose(kAttention, usable_level(device, q.dtype, pages.head_dim));
+  const CpuLevel level = usable_level(device, q.dtype, pages.head_dim);
+  AttentionFn* const run = choose(kAttention, level);
   std::vector<AttentionTask> tasks;
   for (int64_t s = 0; s < num_segments; ++s) {
     for (int64_t row = 0; row < segments[s].num_rows; row += kRowGrain) {
       for (int64_t head = 0; head < pages.num_kv_heads; ++head) {
         tasks.push_back({q, out, segments[s], pages, num_heads, scale, head, row,
-                         std::min(row + kRowGrain, segments[s].num_rows)});
+                         std::min(row + kRowGrain, segments[s].num_rows), 0, nullptr});
       }
     }
   }
+  const auto num_tasks = static_cast<int64_t>(tasks.size());
+  if (level != CpuLevel::kRef && device.pool().num_threads() > 1 &&
+      num_tasks < tasks_wanted(device) &&
+      std::any_of(tasks.begin(), tasks.end(),
+                  [](const auto& task) { return num_spans(task) > 1; })) {
+    return attend_by_spans(device, run, choose(kJoinSpans, level), tasks);
+  }
   // The later rows of a prompt see more keys: taking them first evens out the end.
-  std::reverse(tasks.begin(), tasks.end());
-  device.pool().parallel_for(static_cast<int64_t>(tasks.size()), 1,
-                             [&](int64_t begin, int64_t end, int) {
-                               for (int64_t i = begin; i < end; ++i) run(tasks[i]);
-                             });
+  for_each(device, num_tasks, [&](int64_t i) { run(tasks[num_tasks - 1 - i]); });
 }
 
 }  // namespace minke::kernels

@@ -14,8 +14,9 @@ void write_kv(const Device& device, const ConstView& k, const ConstView& v,
 /// Causal attention of each row over its sequence's pages up to and including itself:
 /// out = softmax(scale * q k^T) v, heads in groups of num_heads / num_kv_heads that share keys and
 /// values. q, out: f32 [rows, num_heads * head_dim]; write_kv() comes first. Keys are taken in
-/// pages from the sequence's start with an online softmax (rescaled by page), so a row's bits do
-/// not depend on the batch, the chunk or the threads. head_dim must be a multiple of 16 for the
+/// pages from the sequence's start with an online softmax (rescaled by page; Dao et al. 2022), and
+/// spans of pages joined in order, so a row's bits do not depend on the batch, the chunk or the
+/// threads. head_dim must be a multiple of 16 for the
 /// vector kernels.
 void attention(const Device& device, const ConstView& q, const AttentionSegment* segments,
                int64_t num_segments, const KvPages& pages, int64_t num_heads, double scale,

@@ -161,8 +161,23 @@ struct AttentionSegment {
   const int32_t* page_table = nullptr;  ///< page of tokens 64 i .. 64 i + 63
 };
 
+/// Keys that attention takes in one go: within a span page after page, then span after span. So
+/// spans can be shared among threads without a bit changed.
+inline constexpr int64_t kSpanTokens = 8 * kPageTokens;
+
+/// The softmax of a query over one span: out = sum of e^(score - max) v, sum = sum of e^(score -
+/// max), the partial result that spans are joined from. Where the query sees none of the keys: -inf
+/// and zeros.
+struct SpanResult {
+  float* out = nullptr;  ///< [head_dim]
+  float max = 0.0f;
+  float sum = 0.0f;
+};
+
 /// A piece of attention (kernels/attention.h): the query heads of KV head `kv_head` in rows
-/// [row_begin, row_end) of the segment, counted from its first row.
+/// [row_begin, row_end) of the segment, counted from its first row. Over all keys, or over those of
+/// one span, in which case the results go to `partial`: of each row and head of the group, in
+/// order.
 struct AttentionTask {
   ConstView q;
   View out;
@@ -173,6 +188,10 @@ struct AttentionTask {
   int64_t kv_head = 0;
   int64_t row_begin = 0;
   int64_t row_end = 0;
+  int64_t span = 0;
+  SpanResult* partial = nullptr;
+
+  int64_t group() const { return num_heads / pages.num_kv_heads; }
 };
 
 }  // namespace minke::kernels

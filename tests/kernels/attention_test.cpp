@@ -125,6 +125,40 @@ TEST_P(AttentionTest, EqualsSoftmaxInDoubleForGroupedHeadsAndOddLengths) {
   }
 }
 
+// More keys than a span holds: with few rows the spans are shared among threads, with many they are
+// not, and tiles of rows end on both sides of a span's first key.
+TEST_P(AttentionTest, SpansOfKeysAreJoinedToTheSameBitsHoweverTheyAreShared) {
+  const Heads heads{6, 2, 16};
+  const int64_t n = 2 * kernels::kSpanTokens + 40;
+  const Sequence s = random_sequence(random_, DType::kF32, heads, n);
+  const Tensor whole = run_in_chunks(Device(1, false, GetParam()), s, heads, DType::kF32, n);
+  for (const int64_t row : {int64_t{3}, kernels::kSpanTokens - 1, kernels::kSpanTokens,
+                            kernels::kSpanTokens + 1, n - 1}) {
+    const std::vector<double> expected = expected_row(s, heads, row);
+    for (int64_t column = 0; column < whole.size(1); ++column) {
+      ASSERT_NEAR(at(whole, row, column), expected[column], 2e-5) << row << " " << column;
+    }
+  }
+  for (const int num_threads : {1, 2, 3}) {
+    const Device device(num_threads, false, GetParam());
+    const Pages pages(DType::kF32, heads, n / kPageTokens + 1);
+    Tensor out = Tensor::zeros(DType::kF32, s.q.shape());
+    int64_t begin = 0;
+    for (const int64_t chunk : {kernels::kSpanTokens - 3, int64_t{1}, int64_t{1}, int64_t{5},
+                                int64_t{480}, int64_t{49}, int64_t{1}, int64_t{30}, int64_t{1}}) {
+      const int64_t end = std::min(begin + chunk, n);
+      const AttentionSegment segment{0, end - begin, begin, pages.table(0)};
+      kernels::write_kv(device, s.k.rows(begin, end).view(), s.v.rows(begin, end).view(), &segment,
+                        1, pages.view());
+      kernels::attention(device, s.q.rows(begin, end).view(), &segment, 1, pages.view(),
+                         heads.num_heads, kScale, out.rows(begin, end).view());
+      begin = end;
+    }
+    ASSERT_EQ(first_difference(whole.rows(0, begin), out.rows(0, begin)), -1) << num_threads;
+    ASSERT_GT(begin, n - 40);
+  }
+}
+
 // What int8 pages stand for: each token's keys and values of a head in units of max|x| / 127.
 Tensor rounded_to_int8(const Tensor& x, int64_t head_dim) {
   Tensor out = Tensor::zeros(DType::kF32, x.shape());

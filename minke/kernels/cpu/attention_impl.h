@@ -12,6 +12,22 @@ static inline Simd::F load_kv(const std::byte* data, int64_t index) {
   }
 }
 
+// Where the keys of the task's head lie in the page of token `first_key`.
+static inline const std::byte* page_keys(const AttentionTask& task, int64_t first_key) {
+  const int64_t page = task.segment.page_table[first_key / kPageTokens];
+  return task.pages.data + page * task.pages.page_bytes() + task.kv_head * task.pages.head_bytes();
+}
+
+// Fetches the cache lines of `count` numbers, `ahead` bytes further, where there are few queries: a
+// page is then used as fast as the next one, which lies far away, comes from memory.
+template <int kCols, DType kKv>
+static inline void fetch_ahead(const std::byte* data, int64_t index, int64_t count, int64_t ahead) {
+  if constexpr (kCols >= Simd::kAttentionCols) return;
+  constexpr int64_t kBytes = kKv == DType::kI8 ? 1 : kKv == DType::kF16 ? 2 : 4;
+  const std::byte* begin = data + index * kBytes + ahead;
+  for (int64_t at = 0; at < count * kBytes; at += 64) __builtin_prefetch(begin + at, 0, 2);
+}
+
 // x times the scales of the tokens from t on, which follow a head's numbers in i8.
 template <DType kKv>
 static inline Simd::F scaled_by_token(Simd::F x, const std::byte* head, int64_t head_dim,
@@ -32,13 +48,14 @@ struct AttentionTile {
 // scores[c][t] = scale * q_c . k_t for kVecs vectors of the page's keys, -inf from num_keys on.
 template <int kCols, int kVecs, DType kKv>
 static void scores_at(const AttentionTile<kCols>& tile, const std::byte* keys, int64_t t,
-                      int64_t head_dim, int64_t first_key, float scale,
+                      int64_t head_dim, int64_t first_key, float scale, int64_t ahead,
                       float (&scores)[kCols][kPageTokens]) {
   Simd::F sum[kCols][kVecs];
   for (auto& column : sum) {
     for (Simd::F& value : column) value = Simd::zero();
   }
   for (int64_t d = 0; d < head_dim; ++d) {
+    fetch_ahead<kCols, kKv>(keys, d * kPageTokens + t, kVecs * Simd::kLanes, ahead);
     Simd::F k[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
@@ -72,6 +89,9 @@ struct RunningSoftmax {
   float shrink[kPadded];
 };
 
+// A query that has seen no key yet has the maximum -inf, which must not be subtracted from -inf.
+static inline float finite_or_0(float max) { return max >= -__FLT_MAX__ ? max : 0.0f; }
+
 // Turns the first num_vecs vectors of each column's scores into weights e^(s - max), times the
 // values' scales.
 template <int kCols, DType kKv>
@@ -87,13 +107,13 @@ static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num
     const float page_max = Simd::max_of(largest);
     const float before = running.max[c];
     running.max[c] = page_max > before ? page_max : before;
-    change[c] = before - running.max[c];
+    change[c] = before - finite_or_0(running.max[c]);
   }
   for (int c = 0; c < kCols; c += Simd::kLanes) {
     Simd::store(running.shrink + c, exp(Simd::load(change + c)));
   }
   for (int c = 0; c < kCols; ++c) {
-    const Simd::F max = Simd::set1(running.max[c]);
+    const Simd::F max = Simd::set1(finite_or_0(running.max[c]));
     Simd::F sum = Simd::zero();
     for (int64_t v = 0; v < num_vecs; ++v) {
       const Simd::F weight = exp(Simd::sub(Simd::load(scores[c] + v * Simd::kLanes), max));
@@ -108,7 +128,7 @@ static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num
 // out_c = out_c * shrink_c + sum over t of weights[c][t] * v_t, t in order.
 template <int kCols, int kVecs, DType kKv>
 static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* values, int64_t d,
-                          int64_t head_dim, int64_t num_tokens, const float* shrink,
+                          int64_t head_dim, int64_t num_tokens, const float* shrink, int64_t ahead,
                           const float (&weights)[kCols][kPageTokens]) {
   Simd::F sum[kCols][kVecs];
   for (int c = 0; c < kCols; ++c) {
@@ -117,6 +137,7 @@ static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* val
     }
   }
   for (int64_t t = 0; t < num_tokens; ++t) {
+    fetch_ahead<kCols, kKv>(values, t * head_dim + d, kVecs * Simd::kLanes, ahead);
     Simd::F value[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
@@ -134,24 +155,25 @@ static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* val
   }
 }
 
+// The keys of one span, into tile.out and `running`.
 template <int kCols, DType kKv>
-static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task) {
+static void attend_span(const AttentionTile<kCols>& tile, const AttentionTask& task, int64_t span,
+                        int64_t num_keys, RunningSoftmax<kCols>& running) {
   constexpr int kVecs = Simd::kAttentionVecs;
   const int64_t head_dim = task.pages.head_dim;
-  const int64_t head_bytes = task.pages.head_bytes();
-  RunningSoftmax<kCols> running;
-  int64_t num_keys = 0;
   for (int c = 0; c < kCols; ++c) {
     running.max[c] = -__builtin_inff();
     running.sum[c] = 0.0f;
-    if (tile.num_keys[c] > num_keys) num_keys = tile.num_keys[c];
-    for (int64_t d = 0; d < head_dim; ++d) tile.out[c][d] = 0.0f;
+    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) Simd::store(tile.out[c] + d, Simd::zero());
   }
-  for (int64_t first_key = 0; first_key < num_keys; first_key += kPageTokens) {
-    const int64_t page = task.segment.page_table[first_key / kPageTokens];
-    const std::byte* keys =
-        task.pages.data + page * task.pages.page_bytes() + task.kv_head * head_bytes;
+  const int64_t span_end = (span + 1) * kSpanTokens;
+  const int64_t end = num_keys < span_end ? num_keys : span_end;
+  for (int64_t first_key = span * kSpanTokens; first_key < end; first_key += kPageTokens) {
+    const std::byte* keys = page_keys(task, first_key);
     const std::byte* values = keys + task.pages.part_bytes();
+    // Each vector of this page brings the same one of the next page.
+    const int64_t next = first_key + kPageTokens;
+    const int64_t ahead = next < num_keys ? page_keys(task, next) - keys : 0;
     const int64_t left = num_keys - first_key;
     const int64_t num_tokens = left < kPageTokens ? left : kPageTokens;
     const int64_t num_vecs = (num_tokens + Simd::kLanes - 1) / Simd::kLanes;
@@ -159,48 +181,116 @@ static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task) 
     float weights[kCols][kPageTokens];
     int64_t t = 0;
     for (; t + kVecs * Simd::kLanes <= num_vecs * Simd::kLanes; t += kVecs * Simd::kLanes) {
-      scores_at<kCols, kVecs, kKv>(tile, keys, t, head_dim, first_key, scale, weights);
+      scores_at<kCols, kVecs, kKv>(tile, keys, t, head_dim, first_key, scale, ahead, weights);
     }
     for (; t < num_tokens; t += Simd::kLanes) {
-      scores_at<kCols, 1, kKv>(tile, keys, t, head_dim, first_key, scale, weights);
+      scores_at<kCols, 1, kKv>(tile, keys, t, head_dim, first_key, scale, ahead, weights);
     }
     page_softmax<kCols, kKv>(weights, num_vecs, values, head_dim, running);
     int64_t d = 0;
     for (; d + kVecs * Simd::kLanes <= head_dim; d += kVecs * Simd::kLanes) {
-      add_values_at<kCols, kVecs, kKv>(tile, values, d, head_dim, num_tokens, running.shrink,
+      add_values_at<kCols, kVecs, kKv>(tile, values, d, head_dim, num_tokens, running.shrink, ahead,
                                        weights);
     }
     for (; d < head_dim; d += Simd::kLanes) {
-      add_values_at<kCols, 1, kKv>(tile, values, d, head_dim, num_tokens, running.shrink, weights);
+      add_values_at<kCols, 1, kKv>(tile, values, d, head_dim, num_tokens, running.shrink, ahead,
+                                   weights);
     }
   }
-  for (int c = 0; c < kCols; ++c) {
-    const Simd::F inverse = Simd::set1(1.0f / running.sum[c]);
-    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
-      Simd::store(tile.out[c] + d, Simd::mul(Simd::load(tile.out[c] + d), inverse));
+}
+
+// Joins `next` to the spans before it.
+static inline void join_span(SpanResult& so_far, const SpanResult& next, int64_t head_dim) {
+  const float max = so_far.max > next.max ? so_far.max : next.max;
+  const Simd::F old_factor = exp(Simd::set1(so_far.max - max));
+  const Simd::F new_factor = exp(Simd::set1(next.max - max));
+  for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+    const Simd::F scaled = Simd::mul(Simd::load(so_far.out + d), old_factor);
+    Simd::store(so_far.out + d, Simd::fma(Simd::load(next.out + d), new_factor, scaled));
+  }
+  so_far.sum = so_far.sum * Simd::max_of(old_factor) + next.sum * Simd::max_of(new_factor);
+  so_far.max = max;
+}
+
+static inline void divide_by_sum(const SpanResult& result, int64_t head_dim) {
+  const Simd::F inverse = Simd::set1(1.0f / result.sum);
+  for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+    Simd::store(result.out + d, Simd::mul(Simd::load(result.out + d), inverse));
+  }
+}
+
+constexpr int kHeadDimMax = 1024;  // kernels/attention.cpp sends larger heads to ref
+
+// All spans of a tile, one after the other.
+template <int kCols, DType kKv>
+static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task, int64_t num_keys) {
+  const int64_t head_dim = task.pages.head_dim;
+  RunningSoftmax<kCols> running;
+  attend_span<kCols, kKv>(tile, task, 0, num_keys, running);
+  SpanResult results[kCols];
+  for (int c = 0; c < kCols; ++c) results[c] = {tile.out[c], running.max[c], running.sum[c]};
+  for (int64_t span = 1; span * kSpanTokens < num_keys; ++span) {
+    float out[kCols][kHeadDimMax];
+    AttentionTile<kCols> next = tile;
+    for (int c = 0; c < kCols; ++c) next.out[c] = out[c];
+    attend_span<kCols, kKv>(next, task, span, num_keys, running);
+    for (int c = 0; c < kCols; ++c) {
+      join_span(results[c], {out[c], running.max[c], running.sum[c]}, head_dim);
     }
   }
+  for (const SpanResult& result : results) divide_by_sum(result, head_dim);
 }
 
 // Takes the columns of the task from `column` on in tiles of kCols, the rest in smaller ones.
 template <int kCols, DType kKv>
 static void attend_columns(const AttentionTask& task, int64_t column) {
-  const int64_t group = task.num_heads / task.pages.num_kv_heads;
+  const int64_t group = task.group();
   const int64_t head_dim = task.pages.head_dim;
   const int64_t num_columns = (task.row_end - task.row_begin) * group;
   for (; column + kCols <= num_columns; column += kCols) {
     AttentionTile<kCols> tile;
+    int64_t num_keys = 0;  // the last row sees the most
     for (int c = 0; c < kCols; ++c) {
       const int64_t row = task.row_begin + (column + c) / group;
       const int64_t head = task.kv_head * group + (column + c) % group;
       tile.q[c] = task.q.row<float>(task.segment.row_begin + row) + head * head_dim;
-      tile.out[c] = task.out.row<float>(task.segment.row_begin + row) + head * head_dim;
-      tile.num_keys[c] = task.segment.position + row + 1;
+      tile.out[c] = task.partial != nullptr
+                        ? task.partial[column + c].out
+                        : task.out.row<float>(task.segment.row_begin + row) + head * head_dim;
+      tile.num_keys[c] = num_keys = task.segment.position + row + 1;
     }
-    attend<kCols, kKv>(tile, task);
+    if (task.partial == nullptr) {
+      attend<kCols, kKv>(tile, task, num_keys);
+      continue;
+    }
+    RunningSoftmax<kCols> running;
+    attend_span<kCols, kKv>(tile, task, task.span, num_keys, running);
+    for (int c = 0; c < kCols; ++c) {
+      task.partial[column + c].max = running.max[c];
+      task.partial[column + c].sum = running.sum[c];
+    }
   }
   if constexpr (kCols > 1) {
     if (column < num_columns) attend_columns<kCols - 1, kKv>(task, column);
+  }
+}
+
+// The outputs of the task's rows from the results of all spans, [span][row][head of the group].
+void join_spans(const AttentionTask& task, int64_t num_spans) {
+  const int64_t group = task.group(), head_dim = task.pages.head_dim;
+  const int64_t num_columns = (task.row_end - task.row_begin) * group;
+  for (int64_t column = 0; column < num_columns; ++column) {
+    SpanResult& result = task.partial[column];
+    for (int64_t span = 1; span < num_spans; ++span) {
+      join_span(result, task.partial[span * num_columns + column], head_dim);
+    }
+    divide_by_sum(result, head_dim);
+    const int64_t row = task.segment.row_begin + task.row_begin + column / group;
+    const int64_t head = task.kv_head * group + column % group;
+    float* out = task.out.row<float>(row) + head * head_dim;
+    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+      Simd::store(out + d, Simd::load(result.out + d));
+    }
   }
 }
 
@@ -214,8 +304,6 @@ void attention(const AttentionTask& task) {
       return attend_columns<Simd::kAttentionCols, DType::kF32>(task, 0);
   }
 }
-
-constexpr int kHeadDimMax = 1024;  // kernels/attention.cpp sends larger heads to ref
 
 // Writes the head_dim numbers of a token at out, `step` apart.
 template <class T>

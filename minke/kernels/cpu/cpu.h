@@ -20,6 +20,7 @@
   void matmul_int8_swiglu(const Int8View& x, const PackedView& w, const View& y,                   \
                           int64_t panel_begin, int64_t panel_end, std::byte* scratch);             \
   void attention(const AttentionTask& task);                                                       \
+  void join_spans(const AttentionTask& task, int64_t num_spans);                                   \
   void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,           \
                 const KvPages& pages, int64_t kv_head);                                            \
   void rms_norm(const ConstView& x, const ConstView& w, double eps, const View& y,                 \
@@ -29,7 +30,7 @@
 
 namespace minke::kernels {
 
-/// Scratch that matmul and matmul_int8 need: two panels expanded to f32.
+/// Scratch that products need: two panels expanded to f32.
 inline constexpr int64_t matmul_scratch_bytes(int64_t cols) {
   return 2 * kPanelRows * 4 * ((cols + 63) / 64 * 64);
 }
@@ -38,10 +39,20 @@ inline constexpr int64_t matmul_scratch_bytes(int64_t cols) {
 #if defined(__x86_64__)
 MK_DECLARE_CPU_KERNELS(avx2)
 MK_DECLARE_CPU_KERNELS(avx512_vnni)
+// Besides those of avx512_vnni.
+namespace avx512_bf16 {
+void round_bf16(const ConstView& x, const View& out, int64_t row_begin, int64_t row_end);
+void matmul_bf16(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,
+                 int64_t panel_end, std::byte* scratch);
+}  // namespace avx512_bf16
 #define MK_IMPLEMENTATIONS(function, ref)                                              \
   {                                                                                    \
     {CpuLevel::kAvx512Vnni, avx512_vnni::function}, {CpuLevel::kAvx2, avx2::function}, \
         {CpuLevel::kRef, ref},                                                         \
+  }
+#define MK_BF16_IMPLEMENTATIONS(function, ref)                              \
+  {                                                                         \
+    {CpuLevel::kAvx512Bf16, avx512_bf16::function}, { CpuLevel::kRef, ref } \
   }
 #elif defined(__aarch64__)
 MK_DECLARE_CPU_KERNELS(neon)
@@ -55,6 +66,13 @@ MK_DECLARE_CPU_KERNELS(neon_dot)
 #define MK_IMPLEMENTATIONS(function, ref) \
   {                                       \
     { CpuLevel::kRef, ref }               \
+  }
+#endif
+// The same for the kernels that need dot products of bf16.
+#ifndef MK_BF16_IMPLEMENTATIONS
+#define MK_BF16_IMPLEMENTATIONS(function, ref) \
+  {                                            \
+    { CpuLevel::kRef, ref }                    \
   }
 #endif
 

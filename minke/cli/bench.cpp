@@ -13,14 +13,15 @@ namespace {
 Json limits_json(const ThreadLimits& limits) {
   Json::Array peaks;
   for (const PeakRate& peak : limits.peaks) {
-    peaks.push_back(Json::object({{"kind", peak.is_int8 ? "int8" : "f32"},
+    peaks.push_back(Json::object({{"kind", precision_name(peak.kind)},
                                   {"instructions", peak.name},
                                   {"ops_per_second", peak.ops_per_second}}));
   }
   return Json::object({{"threads", limits.threads},
                        {"read_bytes_per_second", limits.read_bytes_per_second},
-                       {"f32_ops_per_second", limits.best(false)},
-                       {"int8_ops_per_second", limits.best(true)},
+                       {"f32_ops_per_second", limits.best(Precision::kF32)},
+                       {"bf16_ops_per_second", limits.best(Precision::kBf16)},
+                       {"int8_ops_per_second", limits.best(Precision::kInt8)},
                        {"barrier_seconds", limits.barrier_seconds},
                        {"peaks", std::move(peaks)}});
 }
@@ -88,8 +89,8 @@ class BenchCommand final : public Command {
       rows.push_back(limits_json(last));
       if (json_) continue;
       console.print("{:>7}  {:>11.1f}  {:>14.0f}  {:>14.0f}  {:>7.2f} us\n", threads,
-                    last.read_bytes_per_second / 1e9, last.best(false) / 1e9, last.best(true) / 1e9,
-                    last.barrier_seconds * 1e6);
+                    last.read_bytes_per_second / 1e9, last.best(Precision::kF32) / 1e9,
+                    last.best(Precision::kInt8) / 1e9, last.barrier_seconds * 1e6);
       std::fflush(console.out);
     }
     if (json_) {
@@ -97,7 +98,7 @@ class BenchCommand final : public Command {
       return {};
     }
     for (const PeakRate& peak : last.peaks) {
-      console.note("{:<5} {:<12} {:>8.0f} G/s with {} threads", peak.is_int8 ? "int8" : "f32",
+      console.note("{:<5} {:<12} {:>8.0f} G/s with {} threads", precision_name(peak.kind),
                    peak.name, peak.ops_per_second / 1e9, last.threads);
     }
     return {};
@@ -113,7 +114,8 @@ class BenchCommand final : public Command {
       const double ops = 2 * (cost.linear_parameters + cost.head_parameters / tokens);
       double peak = 0;
       for (const PeakRate& rate : measure_peaks(pool)) {
-        if (rate.is_int8 == (model.precision == "int8")) peak = std::max(peak, rate.ops_per_second);
+        if (precision_name(rate.kind) != model.precision) continue;
+        peak = std::max(peak, rate.ops_per_second);
       }
       return ops * tokens_per_second / peak;
     }

@@ -216,7 +216,7 @@ Checkup check_matmul(const Device& device) {
   limits.peaks = measure_peaks(device.pool(), options);
   return {"arithmetic", Health::kOk,
           fmt::format("a test product is right; peaks {:.0f} GFLOP/s f32, {:.0f} GOP/s int8",
-                      limits.best(false) / 1e9, limits.best(true) / 1e9),
+                      limits.best(Precision::kF32) / 1e9, limits.best(Precision::kInt8) / 1e9),
           ""};
 }
 

@@ -14,23 +14,38 @@ bool is_linear(const WeightInfo& weight) {
          weight.name != "output.weight";
 }
 
-bool has_block_quantized(const GgufFile& file) {
-  return std::any_of(file.weights().begin(), file.weights().end(), [](const WeightInfo& weight) {
-    return is_linear(weight) && is_block_quantized(weight.dtype);
+template <class Predicate>
+bool has_linear(const GgufFile& file, const Predicate& predicate) {
+  return std::any_of(file.weights().begin(), file.weights().end(), [&](const WeightInfo& weight) {
+    return is_linear(weight) && predicate(weight.dtype);
   });
 }
 
-Result<Precision> choose_precision(const GgufFile& file, const LoadFlags& flags) {
-  const bool quantized = has_block_quantized(file);
-  if (flags.precision.empty()) return quantized ? Precision::kInt8 : Precision::kF32;
+Result<Precision> choose_precision(const GgufFile& file, const LoadFlags& flags,
+                                   const Device& device) {
+  const bool quantized = has_linear(file, is_block_quantized);
+  if (flags.precision.empty()) {
+    const bool halves =
+        has_linear(file, [](DType dtype) { return dtype == DType::kF16 || dtype == DType::kBf16; });
+    return quantized                     ? Precision::kInt8
+           : halves && device.has_bf16() ? Precision::kBf16
+                                         : Precision::kF32;
+  }
   const std::optional<Precision> precision = parse_precision(flags.precision);
   if (!precision) {
-    return fail(ErrorCode::kUsage, "--precision is '{}', expected f32 or int8", flags.precision);
+    return fail(ErrorCode::kUsage, "--precision is '{}', expected f32, bf16 or int8",
+                flags.precision);
   }
   if (*precision == Precision::kInt8 && !quantized) {
     return fail(ErrorCode::kUsage,
                 "--precision int8 needs block-quantised weights, which this file lacks; leave the "
                 "flag out for f32");
+  }
+  if (*precision == Precision::kBf16 && !device.has_bf16()) {
+    return fail(ErrorCode::kUsage,
+                "--precision bf16 needs a CPU with dot products of bf16 (AVX512_BF16), and kernels "
+                "that use them; this runs {}",
+                cpu_level_name(device.level()));
   }
   return *precision;
 }
@@ -68,8 +83,9 @@ void LoadFlags::add_to(Flags& flags) {
   flags.add("ctx,c", ctx, {0, 1 << 24},
             "most tokens of a conversation; 0: the model's, up to 8192");
   flags.add("threads,t", threads, {0, 1024}, "threads that compute; 0: all CPUs");
-  flags.choice("precision", precision, {"f32", "int8"},
-               "arithmetic; without it int8 for quantised files, else f32");
+  flags.choice("precision", precision, {"f32", "bf16", "int8"},
+               "arithmetic; without it int8 for quantised files, bf16 for f16 and bf16 files where "
+               "the CPU has it, else f32");
   flags.choice("kv", kv, {"f32", "f16", "int8"},
                "format of the KV cache; without it f16, or f32 with f32");
   flags.add("draft", draft, {0, 15},
@@ -127,12 +143,12 @@ Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFl
     MK_ASSIGN(loaded.chat_template, ChatTemplate::parse(loaded.tokenizer->chat_template()));
   }
   MK_ASSIGN(const ModelConfig config, config_from_gguf(*loaded.file));
-  MK_ASSIGN(const Precision precision, choose_precision(*loaded.file, flags));
-  MK_ASSIGN(loaded.engine_config, engine_config_of(config, precision, flags));
-  loaded.precision = precision_name(precision);
   MK_ASSIGN(
       loaded.device,
       Device::create({.num_threads = flags.threads, .pin_threads = flags.pin, .kernels = {}}));
+  MK_ASSIGN(const Precision precision, choose_precision(*loaded.file, flags, *loaded.device));
+  MK_ASSIGN(loaded.engine_config, engine_config_of(config, precision, flags));
+  loaded.precision = precision_name(precision);
   LoadOptions options;
   options.precision = precision;
   options.context_tokens = loaded.engine_config.context_tokens;

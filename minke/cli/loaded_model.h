@@ -23,8 +23,9 @@ inline constexpr int64_t kContextDefaultMax = 8192;
 struct LoadFlags {
   int ctx = 0;            ///< tokens of a sequence; 0: the model's own limit, but at most 8192
   int threads = 0;        ///< 0: all CPUs that this process may use
-  std::string precision;  ///< "f32", "int8", or empty: int8 for quantised files, else f32
-  std::string kv;         ///< "f32", "f16", "int8", or empty: f16 with int8 arithmetic, else f32
+  std::string precision;  ///< "f32", "bf16", "int8", or empty: int8 for quantised files, bf16 for
+                          ///< f16 and bf16 files where the CPU has it, else f32
+  std::string kv;         ///< "f32", "f16", "int8", or empty: f32 with f32 arithmetic, else f16
   int draft = EngineConfig{}.draft_tokens_max;
   bool pin = false;  ///< bind each thread to a CPU
 

@@ -63,10 +63,10 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-double ThreadLimits::best(bool is_int8) const {
+double ThreadLimits::best(Precision kind) const {
   double best = 0;
   for (const PeakRate& peak : peaks) {
-    if (peak.is_int8 == is_int8) best = std::max(best, peak.ops_per_second);
+    if (peak.kind == kind) best = std::max(best, peak.ops_per_second);
   }
   return best;
 }
@@ -105,7 +105,7 @@ std::vector<PeakRate> measure_peaks(ThreadPool& pool, const LimitsOptions& optio
       rates.push_back(loop.ops_per_turn * static_cast<double>(turns) * pool.num_threads() /
                       seconds);
     }
-    peaks.push_back({std::string(loop.name), loop.is_int8, median(std::move(rates))});
+    peaks.push_back({std::string(loop.name), loop.kind, median(std::move(rates))});
   }
   return peaks;
 }

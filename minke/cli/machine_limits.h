@@ -4,13 +4,14 @@
 
 #include "minke/base/json.h"
 #include "minke/base/thread_pool.h"
+#include "minke/nn/precision.h"
 
 namespace minke {
 
 /// A peak of arithmetic with one kind of instructions.
 struct PeakRate {
   std::string name;  ///< as PeakLoop::name
-  bool is_int8 = false;
+  Precision kind = Precision::kF32;
   double ops_per_second = 0;
 };
 
@@ -21,8 +22,8 @@ struct ThreadLimits {
   std::vector<PeakRate> peaks;       ///< the fastest kind first
   double barrier_seconds = 0;        ///< one start and end of a task on all threads
 
-  /// The best peak of the kind.
-  double best(bool is_int8) const;
+  /// The best peak of the kind; 0 where this CPU has none.
+  double best(Precision kind) const;
 };
 
 /// How long and how often to measure.

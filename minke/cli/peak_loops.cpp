@@ -17,11 +17,17 @@
 namespace minke {
 namespace {
 
+// Each sum is a variable of its own: an array of them is kept in memory, and the loop would measure
+// loads and stores.
 constexpr int kAccumulators = 12;
+#define MK_SUMS(value)                                                                            \
+  s0 = value, s1 = value, s2 = value, s3 = value, s4 = value, s5 = value, s6 = value, s7 = value, \
+  s8 = value, s9 = value, s10 = value, s11 = value
+#define MK_EACH_SUM(step)                                                                   \
+  step(s0) step(s1) step(s2) step(s3) step(s4) step(s5) step(s6) step(s7) step(s8) step(s9) \
+      step(s10) step(s11)
 
-// Keeps a result alive without storing it anywhere. Give it one vector, not an array of sums:
-// naming the array as memory would put every sum there, and the loop would measure loads and
-// stores.
+// Keeps a result alive.
 template <class T>
 inline void keep(const T& value) {
   asm volatile("" : : "m"(value) : "memory");
@@ -66,76 +72,95 @@ uint64_t read_portable(const std::byte* data, size_t bytes) {
 #if defined(__x86_64__)
 
 __attribute__((target("avx2,fma"))) void f32_avx2(int64_t turns) {
-  __m256 sums[kAccumulators];
-  for (int i = 0; i < kAccumulators; ++i) sums[i] = _mm256_set1_ps(static_cast<float>(i));
+  __m256 MK_SUMS(_mm256_set1_ps(1.0f));
   const __m256 x = _mm256_set1_ps(0.999f);
   const __m256 y = _mm256_set1_ps(1e-3f);
   for (int64_t turn = 0; turn < turns; ++turn) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kAccumulators; ++i) {
-      sums[i] = _mm256_fmadd_ps(sums[i], x, y);
-      asm volatile("" : "+x"(sums[i]));
-    }
+#define MK_STEP(s)              \
+  s = _mm256_fmadd_ps(s, x, y); \
+  asm volatile("" : "+x"(s));
+    MK_EACH_SUM(MK_STEP)
+#undef MK_STEP
   }
-  for (int i = 1; i < kAccumulators; ++i) sums[0] = _mm256_add_ps(sums[0], sums[i]);
-  const auto total = sums[0];
+#define MK_ADD(s) total = _mm256_add_ps(total, s);
+  __m256 total = s0;
+  MK_EACH_SUM(MK_ADD)
+#undef MK_ADD
   keep(total);
 }
 
 __attribute__((target("avx512f"))) void f32_avx512(int64_t turns) {
-  __m512 sums[kAccumulators];
-  for (int i = 0; i < kAccumulators; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
+  __m512 MK_SUMS(_mm512_set1_ps(1.0f));
   const __m512 x = _mm512_set1_ps(0.999f);
   const __m512 y = _mm512_set1_ps(1e-3f);
   for (int64_t turn = 0; turn < turns; ++turn) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kAccumulators; ++i) {
-      sums[i] = _mm512_fmadd_ps(sums[i], x, y);
-      asm volatile("" : "+v"(sums[i]));
-    }
+#define MK_STEP(s)              \
+  s = _mm512_fmadd_ps(s, x, y); \
+  asm volatile("" : "+v"(s));
+    MK_EACH_SUM(MK_STEP)
+#undef MK_STEP
   }
-  for (int i = 1; i < kAccumulators; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
-  const auto total = sums[0];
+#define MK_ADD(s) total = _mm512_add_ps(total, s);
+  __m512 total = s0;
+  MK_EACH_SUM(MK_ADD)
+#undef MK_ADD
   keep(total);
 }
 
 // Without VNNI an int8 product takes three instructions: to 16 bits, to 32 bits, and the addition.
-// Eight sums, each with a product of its own on the way, are what sixteen registers hold.
-constexpr int kAvx2Int8Sums = 8;
 __attribute__((target("avx2"))) void int8_avx2(int64_t turns) {
-  __m256i sums[kAvx2Int8Sums];
-  for (int i = 0; i < kAvx2Int8Sums; ++i) sums[i] = _mm256_set1_epi32(i);
+  __m256i MK_SUMS(_mm256_set1_epi32(1));
   __m256i x = _mm256_set1_epi8(3);
   const __m256i y = _mm256_set1_epi8(2);
   const __m256i ones = _mm256_set1_epi16(1);
   for (int64_t turn = 0; turn < turns; ++turn) {
-#pragma GCC unroll 8
-    for (int i = 0; i < kAvx2Int8Sums; ++i) {
-      asm volatile("" : "+x"(x));
-      const __m256i pairs = _mm256_maddubs_epi16(x, y);
-      sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(pairs, ones));
-      asm volatile("" : "+x"(sums[i]));
-    }
+#define MK_STEP(s)                                                              \
+  asm volatile("" : "+x"(x));                                                   \
+  s = _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(x, y), ones)); \
+  asm volatile("" : "+x"(s));
+    MK_EACH_SUM(MK_STEP)
+#undef MK_STEP
   }
-  for (int i = 1; i < kAvx2Int8Sums; ++i) sums[0] = _mm256_add_epi32(sums[0], sums[i]);
-  const auto total = sums[0];
+#define MK_ADD(s) total = _mm256_add_epi32(total, s);
+  __m256i total = s0;
+  MK_EACH_SUM(MK_ADD)
+#undef MK_ADD
   keep(total);
 }
 
 __attribute__((target("avx512f,avx512vnni"))) void int8_avx512_vnni(int64_t turns) {
-  __m512i sums[kAccumulators];
-  for (int i = 0; i < kAccumulators; ++i) sums[i] = _mm512_set1_epi32(i);
+  __m512i MK_SUMS(_mm512_set1_epi32(1));
   const __m512i x = _mm512_set1_epi8(3);
   const __m512i y = _mm512_set1_epi8(2);
   for (int64_t turn = 0; turn < turns; ++turn) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kAccumulators; ++i) {
-      sums[i] = _mm512_dpbusd_epi32(sums[i], x, y);
-      asm volatile("" : "+v"(sums[i]));
-    }
+#define MK_STEP(s)                  \
+  s = _mm512_dpbusd_epi32(s, x, y); \
+  asm volatile("" : "+v"(s));
+    MK_EACH_SUM(MK_STEP)
+#undef MK_STEP
   }
-  for (int i = 1; i < kAccumulators; ++i) sums[0] = _mm512_add_epi32(sums[0], sums[i]);
-  const auto total = sums[0];
+#define MK_ADD(s) total = _mm512_add_epi32(total, s);
+  __m512i total = s0;
+  MK_EACH_SUM(MK_ADD)
+#undef MK_ADD
+  keep(total);
+}
+
+__attribute__((target("avx512f,avx512bf16"))) void bf16_avx512(int64_t turns) {
+  __m512 MK_SUMS(_mm512_set1_ps(1.0f));
+  const __m512 tiny = _mm512_set1_ps(1e-3f);
+  const __m512bh x = _mm512_cvtne2ps_pbh(tiny, tiny);
+  for (int64_t turn = 0; turn < turns; ++turn) {
+#define MK_STEP(s)               \
+  s = _mm512_dpbf16_ps(s, x, x); \
+  asm volatile("" : "+v"(s));
+    MK_EACH_SUM(MK_STEP)
+#undef MK_STEP
+  }
+#define MK_ADD(s) total = _mm512_add_ps(total, s);
+  __m512 total = s0;
+  MK_EACH_SUM(MK_ADD)
+#undef MK_ADD
   keep(total);
 }
 
@@ -174,41 +199,41 @@ __attribute__((target("avx512f"))) uint64_t read_avx512(const std::byte* data, s
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avx512() { return __builtin_cpu_supports("avx512f"); }
 bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+bool has_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
 #elif defined(__aarch64__)
 
-// The widest Arm cores have four units with a latency of four cycles.
-constexpr int kNeonSums = 16;
-
 void f32_neon(int64_t turns) {
-  float32x4_t sums[kNeonSums];
-  for (int i = 0; i < kNeonSums; ++i) sums[i] = vdupq_n_f32(static_cast<float>(i));
+  float32x4_t MK_SUMS(vdupq_n_f32(1.0f));
   const float32x4_t x = vdupq_n_f32(1e-3f);
   for (int64_t turn = 0; turn < turns; ++turn) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kNeonSums; ++i) {
-      sums[i] = vfmaq_f32(sums[i], x, x);
-      asm volatile("" : "+w"(sums[i]));
-    }
+#define MK_STEP(s)        \
+  s = vfmaq_f32(s, x, x); \
+  asm volatile("" : "+w"(s));
+    MK_EACH_SUM(MK_STEP)
+#undef MK_STEP
   }
-  for (int i = 1; i < kNeonSums; ++i) sums[0] = vaddq_f32(sums[0], sums[i]);
-  const auto total = sums[0];
+#define MK_ADD(s) total = vaddq_f32(total, s);
+  float32x4_t total = s0;
+  MK_EACH_SUM(MK_ADD)
+#undef MK_ADD
   keep(total);
 }
 
 __attribute__((target("arch=armv8.2-a+dotprod"))) void int8_neon_dot(int64_t turns) {
-  int32x4_t sums[kNeonSums];
-  for (int i = 0; i < kNeonSums; ++i) sums[i] = vdupq_n_s32(i);
+  int32x4_t MK_SUMS(vdupq_n_s32(1));
   const int8x16_t x = vdupq_n_s8(3);
   for (int64_t turn = 0; turn < turns; ++turn) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kNeonSums; ++i) {
-      sums[i] = vdotq_s32(sums[i], x, x);
-      asm volatile("" : "+w"(sums[i]));
-    }
+#define MK_STEP(s)        \
+  s = vdotq_s32(s, x, x); \
+  asm volatile("" : "+w"(s));
+    MK_EACH_SUM(MK_STEP)
+#undef MK_STEP
   }
-  for (int i = 1; i < kNeonSums; ++i) sums[0] = vaddq_s32(sums[0], sums[i]);
-  const auto total = sums[0];
+#define MK_ADD(s) total = vaddq_s32(total, s);
+  int32x4_t total = s0;
+  MK_EACH_SUM(MK_ADD)
+#undef MK_ADD
   keep(total);
 }
 
@@ -217,18 +242,21 @@ __attribute__((target("arch=armv8.2-a+dotprod"))) void int8_neon_dot(int64_t tur
 std::vector<PeakLoop> supported_loops() {
   std::vector<PeakLoop> loops;
 #if defined(__x86_64__)
-  if (has_avx512()) loops.push_back({"avx512", false, kAccumulators * 16 * 2.0, f32_avx512});
-  if (has_avx2()) loops.push_back({"avx2", false, kAccumulators * 8 * 2.0, f32_avx2});
+  if (has_avx512())
+    loops.push_back({"avx512", Precision::kF32, kAccumulators * 16 * 2.0, f32_avx512});
+  if (has_avx2()) loops.push_back({"avx2", Precision::kF32, kAccumulators * 8 * 2.0, f32_avx2});
+  if (has_bf16())
+    loops.push_back({"avx512_bf16", Precision::kBf16, kAccumulators * 32 * 2.0, bf16_avx512});
   if (has_vnni())
-    loops.push_back({"avx512_vnni", true, kAccumulators * 64 * 2.0, int8_avx512_vnni});
-  if (has_avx2()) loops.push_back({"avx2", true, kAvx2Int8Sums * 32 * 2.0, int8_avx2});
+    loops.push_back({"avx512_vnni", Precision::kInt8, kAccumulators * 64 * 2.0, int8_avx512_vnni});
+  if (has_avx2()) loops.push_back({"avx2", Precision::kInt8, kAccumulators * 32 * 2.0, int8_avx2});
 #elif defined(__aarch64__)
-  loops.push_back({"neon", false, kNeonSums * 4 * 2.0, f32_neon});
+  loops.push_back({"neon", Precision::kF32, kAccumulators * 4 * 2.0, f32_neon});
   if ((::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0)
-    loops.push_back({"neon_dot", true, kNeonSums * 16 * 2.0, int8_neon_dot});
+    loops.push_back({"neon_dot", Precision::kInt8, kAccumulators * 16 * 2.0, int8_neon_dot});
 #endif
-  loops.push_back({"portable", false, kAccumulators * 2.0, f32_portable});
-  loops.push_back({"portable", true, kAccumulators * 2.0, int8_portable});
+  loops.push_back({"portable", Precision::kF32, kAccumulators * 2.0, f32_portable});
+  loops.push_back({"portable", Precision::kInt8, kAccumulators * 2.0, int8_portable});
   return loops;
 }
 

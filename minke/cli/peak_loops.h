@@ -4,19 +4,22 @@
 #include <span>
 #include <string_view>
 
+#include "minke/nn/precision.h"
+
 namespace minke {
 
 /// A loop that does nothing but one kind of arithmetic, as fast as the units take it: twelve
 /// independent accumulators cover the latency (4-5 cycles) times the units (2), so that throughput
 /// is what limits. Operations count a multiplication and an addition as two.
 struct PeakLoop {
-  std::string_view name;  ///< "avx512_vnni", ...
-  bool is_int8 = false;   ///< int8 products into int32 sums; otherwise f32 multiply-adds
+  std::string_view name;             ///< "avx512_vnni", ...
+  Precision kind = Precision::kF32;  ///< f32 multiply-adds, products of bf16 into f32 sums, or of
+                                     ///< int8 into int32 sums
   double ops_per_turn = 0;
   void (*run)(int64_t turns) = nullptr;
 };
 
-/// The loops that this CPU can run, the fastest kind first; never empty for either kind.
+/// The loops that this CPU can run, the fastest kind first; never without f32 and int8.
 std::span<const PeakLoop> peak_loops();
 
 /// Reads `bytes` (a multiple of 256) at `data` (64-byte aligned) once and gives their exclusive or,

@@ -16,11 +16,16 @@ using MatmulFn = void(const ConstView&, const PackedView&, const View&, int64_t,
                       std::byte*);
 using MatmulInt8Fn = void(const Int8View&, const PackedView&, const View&, int64_t, int64_t,
                           std::byte*);
+using RoundFn = void(const ConstView&, const View&, int64_t, int64_t);
 using QuantizeFn = void(const ConstView&, const Int8View&, int64_t, int64_t);
 
 void ref_matmul(const ConstView& x, const PackedView& w, const View& y, int64_t begin, int64_t end,
                 std::byte*) {
   ref::matmul(x, w, y, begin, end);
+}
+void ref_matmul_bf16(const ConstView& x, const PackedView& w, const View& y, int64_t begin,
+                     int64_t end, std::byte*) {
+  ref::matmul_bf16(x, w, y, begin, end);
 }
 void ref_matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t begin,
                      int64_t end, std::byte*) {
@@ -28,6 +33,10 @@ void ref_matmul_int8(const Int8View& x, const PackedView& w, const View& y, int6
 }
 
 constexpr Implementation<MatmulFn> kMatmul[] = MK_IMPLEMENTATIONS(matmul, ref_matmul);
+constexpr Implementation<RoundFn> kRoundBf16[] =
+    MK_BF16_IMPLEMENTATIONS(round_bf16, ref::round_bf16);
+constexpr Implementation<MatmulFn> kMatmulBf16[] =
+    MK_BF16_IMPLEMENTATIONS(matmul_bf16, ref_matmul_bf16);
 constexpr Implementation<MatmulInt8Fn> kMatmulInt8[] =
     MK_IMPLEMENTATIONS(matmul_int8, ref_matmul_int8);
 constexpr Implementation<MatmulInt8Fn> kMatmulInt8Swiglu[] =
@@ -73,6 +82,29 @@ void matmul(const Device& device, const ConstView& x, const PackedView& w, const
            y.cols);
   const CpuLevel level = x.dtype == DType::kF32 ? device.level() : CpuLevel::kRef;
   MatmulFn* const run = choose(kMatmul, level);
+  over_panels(device, w, w.num_panels(), [&](int64_t begin, int64_t end, std::byte* scratch) {
+    run(x, w, y, begin, end, scratch);
+  });
+}
+
+void round_bf16(const Device& device, const ConstView& x, const View& out) {
+  MK_CHECK(x.dtype == DType::kF32 && out.dtype == DType::kBf16 && out.cols == x.cols &&
+               out.rows == x.rows,
+           "round_bf16: x {} [{}, {}] to {} [{}, {}]", dtype_info(x.dtype).name, x.rows, x.cols,
+           dtype_info(out.dtype).name, out.rows, out.cols);
+  RoundFn* const run = choose(kRoundBf16, device.level());
+  constexpr int64_t kGrain = 16;  // rows: less than 1 us each, a barrier costs 0.1 us
+  device.pool().parallel_for(x.rows, kGrain,
+                             [&](int64_t begin, int64_t end, int) { run(x, out, begin, end); });
+}
+
+void matmul_bf16(const Device& device, const ConstView& x, const PackedView& w, const View& y) {
+  MK_CHECK(x.cols == w.cols && x.cols % 2 == 0 && y.cols == w.rows && y.rows == x.rows &&
+               x.dtype == DType::kBf16 && y.dtype == DType::kF32 &&
+               (w.dtype == DType::kF32 || w.dtype == DType::kF16 || w.dtype == DType::kBf16),
+           "matmul_bf16: x {} [{}, {}] W {} [{}, {}] y [{}, {}]", dtype_info(x.dtype).name, x.rows,
+           x.cols, dtype_info(w.dtype).name, w.rows, w.cols, y.rows, y.cols);
+  MatmulFn* const run = choose(kMatmulBf16, device.level());
   over_panels(device, w, w.num_panels(), [&](int64_t begin, int64_t end, std::byte* scratch) {
     run(x, w, y, begin, end, scratch);
   });

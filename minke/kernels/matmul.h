@@ -9,6 +9,16 @@ namespace minke::kernels {
 /// on n, the tiling or the threads. y must not overlap x. Cost: 2 n rows cols flops.
 void matmul(const Device& device, const ConstView& x, const PackedView& w, const View& y);
 
+/// Rounds f32 `x` to nearest even as bf16: out [x.rows, x.cols] bf16.
+void round_bf16(const Device& device, const ConstView& x, const View& out);
+
+/// y = x W^T with x and W as bf16, pairs of products added to an f32 sum in the order of the
+/// inputs: x [n, cols] bf16 with an even number of cols, w of f32, f16 (both rounded to bf16) or
+/// bf16, y f32 [n, rows]. The bits do not depend on n, the tiling or the threads, but on the CPU:
+/// instructions round a pair's sum once or twice and take denormal numbers as 0. Without such
+/// instructions it is very slow (Device::has_bf16).
+void matmul_bf16(const Device& device, const ConstView& x, const PackedView& w, const View& y);
+
 /// Quantises rows of f32 `x`, rounding to nearest even, by max|x| / 127 in each block of 32; with
 /// out.q_low the remainder, too, by a 128th of that.
 /// x.cols must be a multiple of 32.

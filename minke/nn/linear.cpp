@@ -49,9 +49,10 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
   if (precision_ == Precision::kF32 && parts_.size() == 1) {
     return ops::linear(context, x, parts_.front()->weight(context));
   }
-  MK_CHECK(!context.records(x), "linear: no gradient for int8 products or mixed formats");
+  MK_CHECK(!context.records(x), "linear: no gradient in this precision or for mixed formats");
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_});
   Int8Rows int8;
+  Tensor bf16;
   int64_t row = 0;
   for (const Parameter* part : parts_) {
     const kernels::PackedView w = part->weight({context.device}).view();
@@ -60,6 +61,13 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
     if (precision_ == Precision::kInt8 && is_block_quantized(part->dtype)) {
       if (!int8.q.defined()) int8 = quantized(context, x);
       kernels::matmul_int8(context.device, int8.view, w, out);
+    } else if (precision_ == Precision::kBf16 && !is_block_quantized(part->dtype) &&
+               cols() % 2 == 0) {
+      if (!bf16.defined()) {
+        bf16 = context.empty(DType::kBf16, x.shape());
+        kernels::round_bf16(context.device, x.view(), bf16.view());
+      }
+      kernels::matmul_bf16(context.device, bf16.view(), w, out);
     } else {
       kernels::matmul(context.device, x.view(), w, out);
     }

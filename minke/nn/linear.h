@@ -8,7 +8,8 @@ namespace minke {
 
 /// y = x W^T, W being the rows of one or more Parameters one after the other (several only when
 /// their formats differ). The arithmetic is a property of the Linear: kInt8 quantises x once and
-/// multiplies block-quantised parts in integers; other parts, and kF32, compute in f32.
+/// multiplies block-quantised parts in integers; kBf16 rounds x and multiplies the others with dot
+/// products of bf16; the rest, and kF32, compute in f32.
 class Linear {
  public:
   Linear() = default;

@@ -20,6 +20,8 @@ const char* cpu_level_name(CpuLevel level) {
       return "avx2";
     case CpuLevel::kAvx512Vnni:
       return "avx512_vnni";
+    case CpuLevel::kAvx512Bf16:
+      return "avx512_bf16";
   }
   return "?";
 }
@@ -30,9 +32,11 @@ bool cpu_level_supported(CpuLevel level) {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   // F16C is older than AVX2 and on every CPU that has it; clang 16 cannot ask for it.
   if (level == CpuLevel::kAvx2) return avx2;
-  return level == CpuLevel::kAvx512Vnni && avx2 && __builtin_cpu_supports("avx512f") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+  const bool vnni = avx2 && __builtin_cpu_supports("avx512f") &&
+                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+  if (level == CpuLevel::kAvx512Vnni) return vnni;
+  return level == CpuLevel::kAvx512Bf16 && vnni && __builtin_cpu_supports("avx512bf16");
 #elif defined(__aarch64__)
   if (level == CpuLevel::kNeon) return true;  // part of every 64-bit Arm
   return level == CpuLevel::kNeonDot && (::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;

@@ -33,7 +33,7 @@ TEST(ReadAll, CombinesEveryWord) {
 TEST(PeakLoops, BothKindsAreThereAndTimeGrowsWithTheTurns) {
   bool has_kind[2] = {false, false};
   for (const PeakLoop& loop : peak_loops()) {
-    has_kind[loop.is_int8 ? 1 : 0] = true;
+    has_kind[loop.kind == Precision::kInt8 ? 1 : 0] = true;
     EXPECT_GT(loop.ops_per_turn, 0) << loop.name;
   }
   EXPECT_TRUE(has_kind[0]);
@@ -50,10 +50,10 @@ TEST(MachineLimits, RatesArePlausible) {
   // compiler removed, or that waits for one accumulator, is.
   EXPECT_GT(limits.read_bytes_per_second, 1e8);
   EXPECT_LT(limits.read_bytes_per_second, 2e12);
-  EXPECT_GT(limits.best(false), 1e8);
-  EXPECT_LT(limits.best(false), 2e12);
-  EXPECT_GT(limits.best(true), 1e8);
-  EXPECT_LT(limits.best(true), 2e13);
+  EXPECT_GT(limits.best(Precision::kF32), 1e8);
+  EXPECT_LT(limits.best(Precision::kF32), 2e12);
+  EXPECT_GT(limits.best(Precision::kInt8), 1e8);
+  EXPECT_LT(limits.best(Precision::kInt8), 2e13);
   EXPECT_GE(limits.barrier_seconds, 0);
   EXPECT_LT(limits.barrier_seconds, 0.1);
 }
@@ -66,10 +66,11 @@ TEST(MachineLimits, WiderVectorsAreNotSlowerThanPortableCode) {
   ThreadLimits limits;
   limits.peaks = measure_peaks(pool, options);
   for (const PeakRate& peak : limits.peaks) {
-    if (peak.name == "portable") portable[peak.is_int8 ? 1 : 0] = peak.ops_per_second;
+    if (peak.name != "portable") continue;
+    portable[peak.kind == Precision::kInt8 ? 1 : 0] = peak.ops_per_second;
   }
-  EXPECT_GE(limits.best(false), portable[0]);
-  EXPECT_GE(limits.best(true), portable[1]);
+  EXPECT_GE(limits.best(Precision::kF32), portable[0]);
+  EXPECT_GE(limits.best(Precision::kInt8), portable[1]);
 }
 
 }  // namespace

@@ -210,7 +210,7 @@ TEST_P(EngineInvariance, forgets_the_prefix_cache_when_the_weights_change) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, EngineInvariance,
-                         testing::Values(Precision::kF32, Precision::kInt8),
+                         testing::Values(Precision::kF32, Precision::kBf16, Precision::kInt8),
                          [](const auto& tested) {
                            return std::string(precision_name(tested.param));
                          });

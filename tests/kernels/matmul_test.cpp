@@ -171,6 +171,70 @@ TEST_P(MatmulTest, ReadsAndWritesStridedRows) {
   EXPECT_EQ(wide_y.data<float>()[5], untouched);
 }
 
+constexpr DType kFloatFormats[] = {DType::kF32, DType::kF16, DType::kBf16};
+
+Tensor rounded_to_bf16(const Device& device, const Tensor& x) {
+  const Tensor out = Tensor::zeros(DType::kBf16, x.shape());
+  kernels::round_bf16(device, x.view(), out.view());
+  return out;
+}
+
+TEST_P(MatmulTest, RoundsToBf16AsTheReferenceDoes) {
+  const Device device(2, false, GetParam());
+  for (const int64_t cols : {1, 15, 16, 17, 64, 77}) {
+    const Tensor x = random_matrix(random_, DType::kF32, 33, cols);
+    x.data<float>()[0] = 1.0f + 0x1p-8f;  // halfway: to even
+    const Tensor y = rounded_to_bf16(device, x);
+    for (int64_t i = 0; i < x.num_elements(); ++i) {
+      ASSERT_EQ(y.data<uint16_t>()[i], f32_to_bf16(x.data<float>()[i])) << cols << " " << i;
+    }
+  }
+}
+
+TEST_P(MatmulTest, Bf16ProductsEqualTheSumOverTheRoundedNumbers) {
+  const Device device(2, false, GetParam());
+  for (const DType dtype : kFloatFormats) {
+    for (const auto& [n, rows, cols] : {std::array<int64_t, 3>{1, 1, 2},
+                                        {1, 70, 64},
+                                        {2, 130, 30},
+                                        {3, 17, 96},
+                                        {8, 64, 34},
+                                        {29, 77, 160}}) {
+      RandomWeight w = random_weight(device, random_, dtype, rows, cols);
+      const Tensor x = random_matrix(random_, DType::kF32, n, cols);
+      const Tensor rounded = rounded_to_bf16(device, x);
+      for (int64_t i = 0; i < x.num_elements(); ++i) {
+        x.data<float>()[i] = bf16_to_f32(rounded.data<uint16_t>()[i]);
+      }
+      for (auto& value : w.values) value = bf16_to_f32(f32_to_bf16(static_cast<float>(value)));
+      const Tensor y = random_matrix(random_, DType::kF32, n, rows);  // to be overwritten
+      kernels::matmul_bf16(device, rounded.view(), w.view(), y.view());
+      expect_product(x, w, y, 1e-6);
+    }
+  }
+}
+
+TEST_P(MatmulTest, Bf16ProductsOfARowDoNotDependOnTheBatchOrTheThreads) {
+  const Device one(1, false, GetParam());
+  for (const DType dtype : kFloatFormats) {
+    const int64_t n = 23, rows = 210, cols = 66;
+    const RandomWeight w = random_weight(one, random_, dtype, rows, cols);
+    const Tensor x = rounded_to_bf16(one, random_matrix(random_, DType::kF32, n, cols));
+    const Tensor alone = Tensor::zeros(DType::kF32, {n, rows});
+    for (int64_t i = 0; i < n; ++i) {
+      kernels::matmul_bf16(one, x.rows(i, i + 1).view(), w.view(), alone.rows(i, i + 1).view());
+    }
+    for (const int num_threads : {1, 2, 3}) {
+      const Device device(num_threads, false, GetParam());
+      for (int64_t begin = 0; begin < n; begin += 4) {
+        const Tensor y = Tensor::zeros(DType::kF32, {n - begin, rows});
+        kernels::matmul_bf16(device, x.rows(begin, n).view(), w.view(), y.view());
+        ASSERT_EQ(first_difference(y, alone.rows(begin, n)), -1) << dtype_info(dtype).name;
+      }
+    }
+  }
+}
+
 TEST_P(MatmulTest, QuantizesAsTheReferenceDoesAndOutliersFinely) {
   const Device device(2, false, GetParam());
   const int64_t rows = 61, cols = 160;

@@ -68,8 +68,15 @@ TEST_F(LinearTest, Int8RoundsOnlyTheInputOfBlockQuantisedParts) {
   EXPECT_LT(worst(y, 0, 96), 96 * 5 * 5.0 / 254);
 }
 
+TEST_F(LinearTest, Bf16RoundsTheInputAndWeightsOfOtherParts) {
+  const Tensor y = Linear(parts_, Precision::kBf16).forward({device_}, x_);
+  EXPECT_LT(worst(y, 0, 48), 1e-4);   // the block-quantised part is computed in f32
+  EXPECT_GT(worst(y, 48, 64), 1e-3);  // rounded indeed
+  EXPECT_LT(worst(y, 48, 64), 96 * 5 * 5.0 / 256);
+}
+
 TEST_F(LinearTest, SwigluIsThatOfTheProducts) {
-  for (const Precision precision : {Precision::kF32, Precision::kInt8}) {
+  for (const Precision precision : {Precision::kF32, Precision::kBf16, Precision::kInt8}) {
     for (const std::vector<const Parameter*>& parts : {parts_, {parts_[0]}, {parts_[1]}}) {
       const Linear linear(parts, precision);
       const Tensor expected = ops::swiglu({device_}, linear.forward({device_}, x_));

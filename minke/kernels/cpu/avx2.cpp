@@ -10,6 +10,8 @@ namespace minke::kernels::avx2 {
 
 #include "minke/kernels/cpu/activation_impl.h"
 
+#include "minke/kernels/cpu/tile_impl.h"
+
 #include "minke/kernels/cpu/block_impl.h"
 
 #include "minke/kernels/cpu/matmul_impl.h"

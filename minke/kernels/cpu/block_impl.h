@@ -1,8 +1,7 @@
 // Block formats in vectors: bytes, scales and minima out of a unit of kernels/panel.h.
-// Included inside a namespace, after a simd_*.h.
+// Included inside a namespace, after tile_impl.h.
 
-static constexpr int kHalves = kPanelRows / Simd::kLanes;  // vectors a panel row takes
-static constexpr int kSteps = kBlockCols / 4;              // of four inputs, in 32
+static constexpr int kSteps = kBlockCols / 4;  // of four inputs, in 32
 
 // A block format as constants of this instruction set.
 template <DType kDType>

@@ -28,6 +28,14 @@
   void swiglu(const ConstView& gate_up, const View& y, int64_t row_begin, int64_t row_end);        \
   }
 
+// What a set with dot products of bf16 adds to the one below it.
+#define MK_DECLARE_BF16_KERNELS(isa)                                                            \
+  namespace isa {                                                                               \
+  void round_bf16(const ConstView& x, const View& out, int64_t row_begin, int64_t row_end);     \
+  void matmul_bf16(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin, \
+                   int64_t panel_end, std::byte* scratch);                                      \
+  }
+
 namespace minke::kernels {
 
 /// Scratch that products need: two panels expanded to f32.
@@ -39,12 +47,7 @@ inline constexpr int64_t matmul_scratch_bytes(int64_t cols) {
 #if defined(__x86_64__)
 MK_DECLARE_CPU_KERNELS(avx2)
 MK_DECLARE_CPU_KERNELS(avx512_vnni)
-// Besides those of avx512_vnni.
-namespace avx512_bf16 {
-void round_bf16(const ConstView& x, const View& out, int64_t row_begin, int64_t row_end);
-void matmul_bf16(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,
-                 int64_t panel_end, std::byte* scratch);
-}  // namespace avx512_bf16
+MK_DECLARE_BF16_KERNELS(avx512_bf16)
 #define MK_IMPLEMENTATIONS(function, ref)                                              \
   {                                                                                    \
     {CpuLevel::kAvx512Vnni, avx512_vnni::function}, {CpuLevel::kAvx2, avx2::function}, \

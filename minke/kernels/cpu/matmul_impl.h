@@ -1,42 +1,30 @@
 // y = x W^T in f32 over packed panels. Included inside a namespace, after block_impl.h.
-//
-// A tile is kRows rows of activations x kPanels panels of 16 outputs, all of it in registers. The
-// panels are first expanded (here to f32, in matmul_int8_impl.h to bytes) in scratch that stays in
-// L1/L2 and serves every tile of rows. Each output is summed over the inputs in one fixed order,
-// whatever the tile, so the bits of a row do not depend on the rows beside it.
 
-// Stores a panel's 16 outputs, or the first `count` of them for a matrix's last panel.
-static inline void store_panel(const Simd::F* f, float* out, int64_t count) {
-  if (count >= kPanelRows) {
-    for (int h = 0; h < kHalves; ++h) Simd::store(out + h * Simd::kLanes, f[h]);
-    return;
+// Weights expanded to f32 [cols][16] a panel.
+struct ExpandedFloats {
+  const std::byte* panels[2];
+
+  Simd::F load(int p, int64_t k, int half) const {
+    return Simd::load(reinterpret_cast<const float*>(panels[p]) + k * kPanelRows +
+                      half * Simd::kLanes);
   }
-  float values[kPanelRows];
-  for (int h = 0; h < kHalves; ++h) Simd::store(values + h * Simd::kLanes, f[h]);
-  for (int64_t i = 0; i < count; ++i) out[i] = values[i];
-}
-
-// Where a tile finds its weights and puts its results.
-struct TilePanels {
-  const std::byte* expanded[2];  // ExpandedGroups, or f32
-  int bias;                      // what the bytes of ExpandedGroups have too much
-  int64_t first_col;             // of y
-  int64_t cols_left;             // columns of y from first_col on
 };
 
-template <int kRows, int kPanels>
-static inline void store_tile(const Simd::F (&f)[kRows][kPanels * kHalves], const View& y,
-                              int64_t row, const TilePanels& panels) {
-  for (int r = 0; r < kRows; ++r) {
-    float* out = y.row<float>(row + r) + panels.first_col;
-    for (int p = 0; p < kPanels; ++p) {
-      store_panel(f[r] + p * kHalves, out + p * kPanelRows, panels.cols_left - p * kPanelRows);
-    }
-  }
-}
+// Weights straight from packed panels of 16 bits a number.
+template <DType kW>
+struct PackedHalves {
+  const std::byte* panels[4];
 
-template <int kRows, int kPanels>
-static void float_tile(const ConstView& x, int64_t row, const TilePanels& panels, const View& y) {
+  Simd::F load(int p, int64_t k, int half) const {
+    const auto* at =
+        reinterpret_cast<const uint16_t*>(panels[p]) + k * kPanelRows + half * Simd::kLanes;
+    return kW == DType::kF16 ? Simd::load_f16(at) : Simd::load_bf16(at);
+  }
+};
+
+template <int kRows, int kPanels, class Weights>
+static void float_tile(const ConstView& x, int64_t row, const Weights& weights,
+                       const TileOutputs& out) {
   constexpr int kVecs = kPanels * kHalves;
   Simd::F f[kRows][kVecs];
   for (auto& of_row : f) {
@@ -45,26 +33,43 @@ static void float_tile(const ConstView& x, int64_t row, const TilePanels& panels
   const float* a = x.row<float>(row);
   for (int64_t k = 0; k < x.cols; ++k) {
     Simd::F w[kVecs];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVecs; ++v) {
-      w[v] = Simd::load(reinterpret_cast<const float*>(panels.expanded[v / kHalves]) +
-                        k * kPanelRows + v % kHalves * Simd::kLanes);
-    }
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v) w[v] = weights.load(v / kHalves, k, v % kHalves);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const Simd::F one = Simd::set1(a[r * x.stride + k]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v) f[r][v] = Simd::fma(one, w[v], f[r][v]);
     }
   }
-  store_tile<kRows, kPanels>(f, y, row, panels);
+  store_tile<kRows, kPanels>(f, row, out);
 }
 
-template <int kRows, int kPanels>
-static void float_tiles(const ConstView& x, int64_t row, const TilePanels& panels, const View& y) {
-  for (; row + kRows <= x.rows; row += kRows) float_tile<kRows, kPanels>(x, row, panels, y);
+template <int kRows, int kPanels, class Weights>
+static void float_tiles(const ConstView& x, int64_t row, const Weights& weights,
+                        const TileOutputs& out) {
+  for (; row + kRows <= x.rows; row += kRows) {
+    float_tile<kRows, kPanels>(x, row, weights, out);
+  }
   if constexpr (kRows > 1) {
-    if (row < x.rows) float_tiles<kRows - 1, kPanels>(x, row, panels, y);
+    if (row < x.rows) float_tiles<kRows - 1, kPanels>(x, row, weights, out);
+  }
+}
+
+// One or two rows: the weights go from memory through registers. kPanels panels from `p` on, so
+// many that their sums need not wait for each other.
+constexpr int64_t kFewFloatRows = 2;
+template <DType kW, int kPanels>
+static void few_halves(const ConstView& x, const PackedView& w, const View& y, int64_t p,
+                       int64_t panel_end) {
+  const int64_t panel_bytes = w.cols * kPanelRows * 2;
+  PackedHalves<kW> weights;
+  for (; p + kPanels <= panel_end; p += kPanels) {
+    for (int i = 0; i < kPanels; ++i) weights.panels[i] = w.data + (p + i) * panel_bytes;
+    float_tiles<kFewFloatRows, kPanels>(x, 0, weights, outputs_at(y, w, p));
+  }
+  if constexpr (kPanels > 1) {
+    if (p < panel_end) few_halves<kW, 1>(x, w, y, p, panel_end);
   }
 }
 
@@ -112,20 +117,25 @@ static int64_t panel_bytes(const PackedView& w) {
 
 void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,
             int64_t panel_end, std::byte* scratch) {
+  constexpr int kFewPanels = 2 * Simd::kTilePanels;
+  if (x.rows <= kFewFloatRows && w.dtype == DType::kF16) {
+    return few_halves<DType::kF16, kFewPanels>(x, w, y, panel_begin, panel_end);
+  }
+  if (x.rows <= kFewFloatRows && w.dtype == DType::kBf16) {
+    return few_halves<DType::kBf16, kFewPanels>(x, w, y, panel_begin, panel_end);
+  }
   const int64_t bytes = panel_bytes(w);
   for (int64_t p = panel_begin; p < panel_end; p += Simd::kTilePanels) {
-    TilePanels panels{};
-    panels.first_col = p * kPanelRows;
-    panels.cols_left = w.rows - panels.first_col;
+    ExpandedFloats weights{};
     const bool full = p + Simd::kTilePanels <= panel_end;
     for (int i = 0; i < (full ? Simd::kTilePanels : 1); ++i) {
-      panels.expanded[i] =
+      weights.panels[i] =
           float_panel(w, w.data + (p + i) * bytes, scratch + i * w.cols * kPanelRows * 4);
     }
     if (full) {
-      float_tiles<Simd::kFloatRows, Simd::kTilePanels>(x, 0, panels, y);
+      float_tiles<Simd::kFloatRows, Simd::kTilePanels>(x, 0, weights, outputs_at(y, w, p));
     } else {
-      float_tiles<Simd::kFloatRows, 1>(x, 0, panels, y);
+      float_tiles<Simd::kFloatRows, 1>(x, 0, weights, outputs_at(y, w, p));
     }
   }
 }

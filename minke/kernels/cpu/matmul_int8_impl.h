@@ -263,10 +263,16 @@ struct ReadAhead {
   }
 };
 
+// Where a tile finds its weights and puts its results.
+struct TilePanels {
+  const std::byte* expanded[2];  // ExpandedGroups
+  int bias;                      // what their bytes have too much
+  TileOutputs out;
+};
+
 // With kSwiglu the first panel is the gate's and the second the up's.
 template <class Kind, int kRows, int kPanels, bool kSwiglu>
-static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, ReadAhead& ahead,
-                      const View& y) {
+static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, ReadAhead& ahead) {
   constexpr int kVecs = kPanels * kHalves;
   TileSums<kRows, kVecs> sums;
   for (auto& of_row : sums.f) {
@@ -292,22 +298,21 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
       for (int h = 0; h < kHalves; ++h) {
         sums.f[r][h] = swiglu_of(sums.f[r][h], sums.f[r][kHalves + h]);
       }
-      store_panel(sums.f[r], y.row<float>(row + r) + panels.first_col, kPanelRows);
+      store_panel(sums.f[r], panels.out.y.row<float>(row + r) + panels.out.first_col, kPanelRows);
     }
   } else {
-    store_tile<kRows, kPanels>(sums.f, y, row, panels);
+    store_tile<kRows, kPanels>(sums.f, row, panels.out);
   }
 }
 
 // Runs the rows from `row` on in tiles of kRows, the rest in smaller ones.
 template <class Kind, int kRows, int kPanels, bool kSwiglu>
-static void int8_tiles(const Int8View& x, int64_t row, const TilePanels& panels, ReadAhead& ahead,
-                       const View& y) {
+static void int8_tiles(const Int8View& x, int64_t row, const TilePanels& panels, ReadAhead& ahead) {
   for (; row + kRows <= x.rows; row += kRows) {
-    int8_tile<Kind, kRows, kPanels, kSwiglu>(x, row, panels, ahead, y);
+    int8_tile<Kind, kRows, kPanels, kSwiglu>(x, row, panels, ahead);
   }
   if constexpr (kRows > 1) {
-    if (row < x.rows) int8_tiles<Kind, kRows - 1, kPanels, kSwiglu>(x, row, panels, ahead, y);
+    if (row < x.rows) int8_tiles<Kind, kRows - 1, kPanels, kSwiglu>(x, row, panels, ahead);
   }
 }
 
@@ -330,10 +335,7 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
   };
   const int64_t num_blocks = (x.rows + kRows - 1) / kRows * x.num_blocks();  // of all tiles
   for (int64_t p = panel_begin; p < panel_end; p += kStep) {
-    TilePanels panels{};
-    panels.bias = Format::kBias;
-    panels.first_col = p * kPanelRows;
-    panels.cols_left = w.rows - panels.first_col;
+    TilePanels panels{{}, Format::kBias, outputs_at(y, w, p)};
     const bool full = p + kStep <= panel_end;
     for (int i = 0; i < (full ? kStep * kEach : 1); ++i) {
       // Expanded, an input takes 24 bytes at most of the 64 that the scratch has for it.
@@ -349,9 +351,9 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
       ahead.block_bytes = (panel_bytes / num_blocks + 63) / 64 * 64;
     }
     if (full) {
-      int8_tiles<Kind, kRows, kStep * kEach, kSwiglu>(x, 0, panels, ahead, y);
+      int8_tiles<Kind, kRows, kStep * kEach, kSwiglu>(x, 0, panels, ahead);
     } else if constexpr (!kSwiglu) {
-      int8_tiles<Kind, kRows, 1, false>(x, 0, panels, ahead, y);
+      int8_tiles<Kind, kRows, 1, false>(x, 0, panels, ahead);
     }
   }
 }

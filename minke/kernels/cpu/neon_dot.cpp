@@ -8,6 +8,8 @@ namespace minke::kernels::neon_dot {
 
 #include "minke/kernels/cpu/activation_impl.h"
 
+#include "minke/kernels/cpu/tile_impl.h"
+
 #include "minke/kernels/cpu/block_impl.h"
 
 #include "minke/kernels/cpu/matmul_impl.h"

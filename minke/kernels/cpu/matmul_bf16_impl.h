@@ -1,0 +1,142 @@
+// y = x W^T with dot products of bf16 pairs. Included inside a namespace, after tile_impl.h.
+//
+// A step is two inputs: a lane of a weight vector holds both of one output, and each product of
+// pairs is added to the output's f32 sum, step by step, so the bits of a row do not depend on the
+// rows beside it.
+
+static constexpr int64_t kPairBytes = kPanelRows * 4;  // of a panel's weights for two inputs
+
+// Two inputs' weights of a panel, 16 numbers each, as pairs. They are rounded to bf16 where they
+// are not.
+template <DType kW>
+static inline __m512i load_pairs(const std::byte* p) {
+  __m512i both;
+  if constexpr (kW == DType::kBf16) {
+    both = Simd::load_int(p);
+  } else if constexpr (kW == DType::kF16) {
+    const auto* at = reinterpret_cast<const uint16_t*>(p);
+    both = (__m512i)_mm512_cvtne2ps_pbh(Simd::load_f16(at + kPanelRows), Simd::load_f16(at));
+  } else {
+    const auto* at = reinterpret_cast<const float*>(p);
+    both = (__m512i)_mm512_cvtne2ps_pbh(Simd::load(at + kPanelRows), Simd::load(at));
+  }
+  const __m512i order = _mm512_or_si512(
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+      _mm512_slli_epi32(
+          _mm512_setr_epi32(16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31), 16));
+  return _mm512_permutexvar_epi16(order, both);
+}
+
+// Weights straight from packed panels, for few rows.
+template <DType kW>
+struct PackedPairs {
+  static constexpr int64_t kInputBytes = kPanelRows * (kW == DType::kF32 ? 4 : 2);
+  const std::byte* panels[4];
+
+  __m512i pair(int p, int64_t step) const {
+    return load_pairs<kW>(panels[p] + 2 * step * kInputBytes);
+  }
+};
+
+// Weights expanded to pairs.
+struct ExpandedPairs {
+  const std::byte* panels[2];
+
+  __m512i pair(int p, int64_t step) const { return Simd::load_int(panels[p] + step * kPairBytes); }
+};
+
+template <int kRows, int kPanels, class Weights>
+static void bf16_tile(const ConstView& x, int64_t row, const Weights& weights,
+                      const TileOutputs& out) {
+  Simd::F f[kRows][kPanels];
+  const uint16_t* a[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    a[r] = x.row<uint16_t>(row + r);
+    for (Simd::F& value : f[r]) value = Simd::zero();
+  }
+  for (int64_t step = 0; step < x.cols / 2; ++step) {
+    __m512i w[kPanels];
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) w[p] = weights.pair(p, step);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Simd::I two = Simd::broadcast4(a[r] + 2 * step);
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p) {
+        f[r][p] = _mm512_dpbf16_ps(f[r][p], (__m512bh)two, (__m512bh)w[p]);
+      }
+    }
+  }
+  store_tile<kRows, kPanels>(f, row, out);
+}
+
+// The rows from `row` on in tiles of kRows, the rest in smaller ones.
+template <int kRows, int kPanels, class Weights>
+static void bf16_tiles(const ConstView& x, int64_t row, const Weights& weights,
+                       const TileOutputs& out) {
+  for (; row + kRows <= x.rows; row += kRows) {
+    bf16_tile<kRows, kPanels>(x, row, weights, out);
+  }
+  if constexpr (kRows > 1) {
+    if (row < x.rows) bf16_tiles<kRows - 1, kPanels>(x, row, weights, out);
+  }
+}
+
+// kPanels panels from `p` on.
+template <DType kW, int kPanels>
+static void bf16_panels(const ConstView& x, const PackedView& w, const View& y, int64_t p,
+                        std::byte* scratch) {
+  const int64_t panel_bytes = w.cols * PackedPairs<kW>::kInputBytes;
+  PackedPairs<kW> packed;
+  for (int i = 0; i < kPanels; ++i) packed.panels[i] = w.data + (p + i) * panel_bytes;
+  constexpr int kFewRows = 2;
+  if (x.rows <= kFewRows) return bf16_tiles<kFewRows, kPanels>(x, 0, packed, outputs_at(y, w, p));
+  for (int i = 0; i < kPanels; i += 2) {
+    ExpandedPairs expanded;
+    constexpr int kTogether = kPanels < 2 ? 1 : 2;
+    for (int j = 0; j < kTogether; ++j) {
+      std::byte* to = scratch + j * (w.cols / 2) * kPairBytes;
+      for (int64_t step = 0; step < w.cols / 2; ++step) {
+        Simd::store_int(to + step * kPairBytes, packed.pair(i + j, step));
+      }
+      expanded.panels[j] = to;
+    }
+    bf16_tiles<Simd::kFloatRows, kTogether>(x, 0, expanded, outputs_at(y, w, p + i));
+  }
+}
+
+template <DType kW>
+static void bf16_all(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,
+                     int64_t panel_end, std::byte* scratch) {
+  int64_t p = panel_begin;
+  for (; p + 4 <= panel_end; p += 4) bf16_panels<kW, 4>(x, w, y, p, scratch);
+  for (; p < panel_end; ++p) bf16_panels<kW, 1>(x, w, y, p, scratch);
+}
+
+void matmul_bf16(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,
+                 int64_t panel_end, std::byte* scratch) {
+  switch (w.dtype) {
+    case DType::kF32:
+      return bf16_all<DType::kF32>(x, w, y, panel_begin, panel_end, scratch);
+    case DType::kF16:
+      return bf16_all<DType::kF16>(x, w, y, panel_begin, panel_end, scratch);
+    default:
+      return bf16_all<DType::kBf16>(x, w, y, panel_begin, panel_end, scratch);
+  }
+}
+
+void round_bf16(const ConstView& x, const View& out, int64_t row_begin, int64_t row_end) {
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const float* in = x.row<float>(row);
+    uint16_t* to = out.row<uint16_t>(row);
+    int64_t i = 0;
+    for (; i + Simd::kLanes <= x.cols; i += Simd::kLanes) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i),
+                          (__m256i)_mm512_cvtneps_pbh(Simd::load(in + i)));
+    }
+    if (i == x.cols) continue;
+    const auto rest = static_cast<__mmask16>((1u << (x.cols - i)) - 1);
+    const Simd::F values = _mm512_maskz_loadu_ps(rest, in + i);
+    _mm256_mask_storeu_epi16(to + i, rest, (__m256i)_mm512_cvtneps_pbh(values));
+  }
+}

@@ -1,0 +1,43 @@
+// What all products have in common. Included inside a namespace, after simd_*.h.
+//
+// A tile is kRows rows of activations x kPanels panels of 16 outputs, all of it in registers. The
+// panels are first expanded (to f32, to bytes in matmul_int8_impl.h, to pairs in
+// matmul_bf16_impl.h) in scratch that stays in L1/L2 and serves every tile of rows. Each output is
+// summed over the inputs in one fixed order, whatever the tile, so the bits of a row do not depend
+// on the rows beside it.
+
+static constexpr int kHalves = kPanelRows / Simd::kLanes;  // vectors a panel row takes
+
+// Stores a panel's 16 outputs, or the first `count` of them for a matrix's last panel.
+static inline void store_panel(const Simd::F* f, float* out, int64_t count) {
+  if (count >= kPanelRows) {
+    for (int h = 0; h < kHalves; ++h) Simd::store(out + h * Simd::kLanes, f[h]);
+    return;
+  }
+  float values[kPanelRows];
+  for (int h = 0; h < kHalves; ++h) Simd::store(values + h * Simd::kLanes, f[h]);
+  for (int64_t i = 0; i < count; ++i) out[i] = values[i];
+}
+
+// Where a tile's results go: y's columns from first_col on, of which cols_left are left.
+struct TileOutputs {
+  View y;
+  int64_t first_col;
+  int64_t cols_left;
+};
+
+// The outputs of panel `p` of w and those after it.
+static inline TileOutputs outputs_at(const View& y, const PackedView& w, int64_t p) {
+  return {y, p * kPanelRows, w.rows - p * kPanelRows};
+}
+
+template <int kRows, int kPanels>
+static inline void store_tile(const Simd::F (&f)[kRows][kPanels * kHalves], int64_t row,
+                              const TileOutputs& out) {
+  for (int r = 0; r < kRows; ++r) {
+    float* to = out.y.row<float>(row + r) + out.first_col;
+    for (int p = 0; p < kPanels; ++p) {
+      store_panel(f[r] + p * kHalves, to + p * kPanelRows, out.cols_left - p * kPanelRows);
+    }
+  }
+}

@@ -2,12 +2,26 @@
 
 #include <cstdlib>
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
 
 namespace minke {
+#if defined(__x86_64__)
+namespace {
+
+// clang 16 cannot ask for it by name.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
+}
+
+}  // namespace
+#endif
+
 const char* cpu_level_name(CpuLevel level) {
   switch (level) {
     case CpuLevel::kRef:
@@ -18,6 +32,8 @@ const char* cpu_level_name(CpuLevel level) {
       return "neon_dot";
     case CpuLevel::kAvx2:
       return "avx2";
+    case CpuLevel::kAvxVnni:
+      return "avx_vnni";
     case CpuLevel::kAvx512Vnni:
       return "avx512_vnni";
     case CpuLevel::kAvx512Bf16:
@@ -32,6 +48,7 @@ bool cpu_level_supported(CpuLevel level) {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   // F16C is older than AVX2 and on every CPU that has it; clang 16 cannot ask for it.
   if (level == CpuLevel::kAvx2) return avx2;
+  if (level == CpuLevel::kAvxVnni) return avx2 && has_avx_vnni();
   const bool vnni = avx2 && __builtin_cpu_supports("avx512f") &&
                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");

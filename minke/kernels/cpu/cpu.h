@@ -46,12 +46,13 @@ inline constexpr int64_t matmul_scratch_bytes(int64_t cols) {
 // MK_IMPLEMENTATIONS(function, ref): a kernel's whole list (implementations.h) on this kind of CPU.
 #if defined(__x86_64__)
 MK_DECLARE_CPU_KERNELS(avx2)
+MK_DECLARE_CPU_KERNELS(avx_vnni)
 MK_DECLARE_CPU_KERNELS(avx512_vnni)
 MK_DECLARE_BF16_KERNELS(avx512_bf16)
-#define MK_IMPLEMENTATIONS(function, ref)                                              \
-  {                                                                                    \
-    {CpuLevel::kAvx512Vnni, avx512_vnni::function}, {CpuLevel::kAvx2, avx2::function}, \
-        {CpuLevel::kRef, ref},                                                         \
+#define MK_IMPLEMENTATIONS(function, ref)                                                     \
+  {                                                                                           \
+    {CpuLevel::kAvx512Vnni, avx512_vnni::function}, {CpuLevel::kAvxVnni, avx_vnni::function}, \
+        {CpuLevel::kAvx2, avx2::function}, {CpuLevel::kRef, ref},                             \
   }
 #define MK_BF16_IMPLEMENTATIONS(function, ref)                              \
   {                                                                         \

@@ -4,6 +4,20 @@
 // pairs is added to the output's f32 sum, step by step, so the bits of a row do not depend on the
 // rows beside it.
 
+// The instructions in asm: clang 16 dies of their intrinsics' types.
+
+// `high` and `low` rounded to nearest even, 16 numbers each.
+static inline __m512i round_both(Simd::F high, Simd::F low) {
+  __m512i both;
+  asm("vcvtne2ps2bf16 %2, %1, %0" : "=v"(both) : "v"(high), "v"(low));
+  return both;
+}
+// sum + both products of each lane.
+static inline Simd::F dot_pairs(Simd::F sum, __m512i a, __m512i w) {
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w));
+  return sum;
+}
+
 static constexpr int64_t kPairBytes = kPanelRows * 4;  // of a panel's weights for two inputs
 
 // Two inputs' weights of a panel, 16 numbers each, as pairs. They are rounded to bf16 where they
@@ -15,10 +29,10 @@ static inline __m512i load_pairs(const std::byte* p) {
     both = Simd::load_int(p);
   } else if constexpr (kW == DType::kF16) {
     const auto* at = reinterpret_cast<const uint16_t*>(p);
-    both = (__m512i)_mm512_cvtne2ps_pbh(Simd::load_f16(at + kPanelRows), Simd::load_f16(at));
+    both = round_both(Simd::load_f16(at + kPanelRows), Simd::load_f16(at));
   } else {
     const auto* at = reinterpret_cast<const float*>(p);
-    both = (__m512i)_mm512_cvtne2ps_pbh(Simd::load(at + kPanelRows), Simd::load(at));
+    both = round_both(Simd::load(at + kPanelRows), Simd::load(at));
   }
   const __m512i order = _mm512_or_si512(
       _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
@@ -63,7 +77,7 @@ static void bf16_tile(const ConstView& x, int64_t row, const Weights& weights,
       const Simd::I two = Simd::broadcast4(a[r] + 2 * step);
 #pragma GCC unroll 4
       for (int p = 0; p < kPanels; ++p) {
-        f[r][p] = _mm512_dpbf16_ps(f[r][p], (__m512bh)two, (__m512bh)w[p]);
+        f[r][p] = dot_pairs(f[r][p], two, w[p]);
       }
     }
   }
@@ -130,13 +144,14 @@ void round_bf16(const ConstView& x, const View& out, int64_t row_begin, int64_t 
     const float* in = x.row<float>(row);
     uint16_t* to = out.row<uint16_t>(row);
     int64_t i = 0;
-    for (; i + Simd::kLanes <= x.cols; i += Simd::kLanes) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i),
-                          (__m256i)_mm512_cvtneps_pbh(Simd::load(in + i)));
+    for (; i + 2 * Simd::kLanes <= x.cols; i += 2 * Simd::kLanes) {
+      Simd::store_int(to + i, round_both(Simd::load(in + i + Simd::kLanes), Simd::load(in + i)));
     }
     if (i == x.cols) continue;
-    const auto rest = static_cast<__mmask16>((1u << (x.cols - i)) - 1);
-    const Simd::F values = _mm512_maskz_loadu_ps(rest, in + i);
-    _mm256_mask_storeu_epi16(to + i, rest, (__m256i)_mm512_cvtneps_pbh(values));
+    const uint32_t rest = (1u << (x.cols - i)) - 1;
+    const auto low = static_cast<__mmask16>(rest), high = static_cast<__mmask16>(rest >> 16);
+    const Simd::F first = _mm512_maskz_loadu_ps(low, in + i);
+    const Simd::F second = _mm512_maskz_loadu_ps(high, in + i + Simd::kLanes);
+    _mm512_mask_storeu_epi16(to + i, rest, round_both(second, first));
   }
 }

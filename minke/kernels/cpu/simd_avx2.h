@@ -1,4 +1,5 @@
-// The vectors of AVX2 with FMA and F16C: 8 lanes. Included inside a namespace by avx2.cpp only.
+// The vectors of AVX2 with FMA and F16C: 8 lanes. Included inside a namespace by avx2.cpp and by
+// avx_vnni.cpp, whose CPUs have integer dot products, too.
 
 struct Simd : X86 {
   using F = __m256;   // 8 x f32
@@ -93,6 +94,13 @@ struct Simd : X86 {
     return _mm256_cvtepi32_ps(kIndex == 3 ? shifted
                                           : _mm256_and_si256(shifted, _mm256_set1_epi32(255)));
   }
+#ifdef __AVXVNNI__
+  // In asm as in simd_avx512.h.
+  static I dot4(I sum, I w, I a) {
+    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(w), "x"(a));
+    return sum;
+  }
+#else
   // vpmaddubsw saturates at 32,767: with 6-bit weights 2 x 63 x 127 fits, with 8-bit ones
   // 2 x 255 x 127 would not, so those enter as |w| (at most 128) and a with w's sign: 2 x 128 x
   // 127.
@@ -103,6 +111,7 @@ struct Simd : X86 {
   static I dot4_signed(I sum, I w, I a) {
     return dot4(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
   }
+#endif
   // Unsigned q + 128 to signed q and back.
   static I flip_signs(I a) { return _mm256_xor_si256(a, _mm256_set1_epi8(-128)); }
   static void store_bytes(int8_t* p, F whole) {
@@ -113,5 +122,8 @@ struct Simd : X86 {
   }
 };
 
-// 8-bit weights enter products with their sign, see dot4_signed.
-static constexpr bool kSignedBytes = true;
+#ifdef __AVXVNNI__
+static constexpr bool kSignedBytes = false;  // all weights are unsigned for vpdpbusd
+#else
+static constexpr bool kSignedBytes = true;  // 8-bit ones enter with their sign, see dot4_signed
+#endif

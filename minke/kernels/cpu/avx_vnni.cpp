@@ -1,0 +1,23 @@
+#include "minke/kernels/cpu/cpu.h"
+
+#ifdef __AVXVNNI__
+#include <immintrin.h>
+
+namespace minke::kernels::avx_vnni {
+#include "minke/kernels/cpu/simd_x86.h"
+
+#include "minke/kernels/cpu/simd_avx2.h"
+
+#include "minke/kernels/cpu/activation_impl.h"
+
+#include "minke/kernels/cpu/tile_impl.h"
+
+#include "minke/kernels/cpu/block_impl.h"
+
+#include "minke/kernels/cpu/matmul_impl.h"
+
+#include "minke/kernels/cpu/matmul_int8_impl.h"
+
+#include "minke/kernels/cpu/attention_impl.h"
+}  // namespace minke::kernels::avx_vnni
+#endif

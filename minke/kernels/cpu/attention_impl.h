@@ -18,11 +18,10 @@ static inline const std::byte* page_keys(const AttentionTask& task, int64_t firs
   return task.pages.data + page * task.pages.page_bytes() + task.kv_head * task.pages.head_bytes();
 }
 
-// Fetches the cache lines of `count` numbers, `ahead` bytes further, where there are few queries: a
-// page is then used as fast as the next one, which lies far away, comes from memory.
-template <int kCols, DType kKv>
+// Fetches the cache lines of `count` numbers, `ahead` bytes further, if that is not 0.
+template <DType kKv>
 static inline void fetch_ahead(const std::byte* data, int64_t index, int64_t count, int64_t ahead) {
-  if constexpr (kCols >= Simd::kAttentionCols) return;
+  if (ahead == 0) return;
   constexpr int64_t kBytes = kKv == DType::kI8 ? 1 : kKv == DType::kF16 ? 2 : 4;
   const std::byte* begin = data + index * kBytes + ahead;
   for (int64_t at = 0; at < count * kBytes; at += 64) __builtin_prefetch(begin + at, 0, 2);
@@ -55,7 +54,7 @@ static void scores_at(const AttentionTile<kCols>& tile, const std::byte* keys, i
     for (Simd::F& value : column) value = Simd::zero();
   }
   for (int64_t d = 0; d < head_dim; ++d) {
-    fetch_ahead<kCols, kKv>(keys, d * kPageTokens + t, kVecs * Simd::kLanes, ahead);
+    fetch_ahead<kKv>(keys, d * kPageTokens + t, kVecs * Simd::kLanes, ahead);
     Simd::F k[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
@@ -137,7 +136,7 @@ static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* val
     }
   }
   for (int64_t t = 0; t < num_tokens; ++t) {
-    fetch_ahead<kCols, kKv>(values, t * head_dim + d, kVecs * Simd::kLanes, ahead);
+    fetch_ahead<kKv>(values, t * head_dim + d, kVecs * Simd::kLanes, ahead);
     Simd::F value[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
@@ -168,12 +167,14 @@ static void attend_span(const AttentionTile<kCols>& tile, const AttentionTask& t
   }
   const int64_t span_end = (span + 1) * kSpanTokens;
   const int64_t end = num_keys < span_end ? num_keys : span_end;
+  const bool few_rows = task.row_end - task.row_begin <= 4;
   for (int64_t first_key = span * kSpanTokens; first_key < end; first_key += kPageTokens) {
     const std::byte* keys = page_keys(task, first_key);
     const std::byte* values = keys + task.pages.part_bytes();
-    // Each vector of this page brings the same one of the next page.
+    // With few rows a page is used as fast as the next one, which lies far away, comes from
+    // memory: each vector brings the same one of the next page.
     const int64_t next = first_key + kPageTokens;
-    const int64_t ahead = next < num_keys ? page_keys(task, next) - keys : 0;
+    const int64_t ahead = few_rows && next < num_keys ? page_keys(task, next) - keys : 0;
     const int64_t left = num_keys - first_key;
     const int64_t num_tokens = left < kPageTokens ? left : kPageTokens;
     const int64_t num_vecs = (num_tokens + Simd::kLanes - 1) / Simd::kLanes;

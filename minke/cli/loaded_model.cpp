@@ -39,7 +39,13 @@ Result<Precision> choose_precision(const GgufFile& file, const LoadFlags& flags,
   if (*precision == Precision::kInt8 && !quantized) {
     return fail(ErrorCode::kUsage,
                 "--precision int8 needs block-quantised weights, which this file lacks; leave the "
-                "flag out for f32");
+                "flag out");
+  }
+  if (*precision == Precision::kBf16 &&
+      !has_linear(file, [](DType dtype) { return !is_block_quantized(dtype); })) {
+    return fail(ErrorCode::kUsage,
+                "--precision bf16 needs weights in f32, f16 or bf16, which this file lacks; leave "
+                "the flag out for int8");
   }
   if (*precision == Precision::kBf16 && !device.has_bf16()) {
     return fail(ErrorCode::kUsage,

@@ -45,7 +45,7 @@ struct ModelCost {
 struct LoadedModel {
   std::string name;  ///< as the user gave it (a path: the file's stem)
   std::filesystem::path path;
-  std::string precision;  ///< "f32" or "int8", as it runs
+  std::string precision;  ///< "f32", "bf16" or "int8", as it runs
   std::unique_ptr<Device> device;
   std::unique_ptr<GgufFile> file;
   std::optional<Tokenizer> tokenizer;

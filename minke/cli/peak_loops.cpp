@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "minke/tensor/device.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -128,6 +130,24 @@ __attribute__((target("avx2"))) void int8_avx2(int64_t turns) {
   keep(total);
 }
 
+__attribute__((target("avx2,avxvnni"))) void int8_avx_vnni(int64_t turns) {
+  __m256i MK_SUMS(_mm256_set1_epi32(1));
+  const __m256i x = _mm256_set1_epi8(3);
+  const __m256i y = _mm256_set1_epi8(2);
+  for (int64_t turn = 0; turn < turns; ++turn) {
+#define MK_STEP(s)                      \
+  s = _mm256_dpbusd_avx_epi32(s, x, y); \
+  asm volatile("" : "+x"(s));
+    MK_EACH_SUM(MK_STEP)
+#undef MK_STEP
+  }
+#define MK_ADD(s) total = _mm256_add_epi32(total, s);
+  __m256i total = s0;
+  MK_EACH_SUM(MK_ADD)
+#undef MK_ADD
+  keep(total);
+}
+
 __attribute__((target("avx512f,avx512vnni"))) void int8_avx512_vnni(int64_t turns) {
   __m512i MK_SUMS(_mm512_set1_epi32(1));
   const __m512i x = _mm512_set1_epi8(3);
@@ -203,36 +223,40 @@ bool has_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
 #elif defined(__aarch64__)
 
+// The widest Arm cores have four units with a latency of four cycles.
+#define MK_SUMS_16(value) MK_SUMS(value), s12 = value, s13 = value, s14 = value, s15 = value
+#define MK_EACH_OF_16(step) MK_EACH_SUM(step) step(s12) step(s13) step(s14) step(s15)
+
 void f32_neon(int64_t turns) {
-  float32x4_t MK_SUMS(vdupq_n_f32(1.0f));
+  float32x4_t MK_SUMS_16(vdupq_n_f32(1.0f));
   const float32x4_t x = vdupq_n_f32(1e-3f);
   for (int64_t turn = 0; turn < turns; ++turn) {
 #define MK_STEP(s)        \
   s = vfmaq_f32(s, x, x); \
   asm volatile("" : "+w"(s));
-    MK_EACH_SUM(MK_STEP)
+    MK_EACH_OF_16(MK_STEP)
 #undef MK_STEP
   }
 #define MK_ADD(s) total = vaddq_f32(total, s);
   float32x4_t total = s0;
-  MK_EACH_SUM(MK_ADD)
+  MK_EACH_OF_16(MK_ADD)
 #undef MK_ADD
   keep(total);
 }
 
 __attribute__((target("arch=armv8.2-a+dotprod"))) void int8_neon_dot(int64_t turns) {
-  int32x4_t MK_SUMS(vdupq_n_s32(1));
+  int32x4_t MK_SUMS_16(vdupq_n_s32(1));
   const int8x16_t x = vdupq_n_s8(3);
   for (int64_t turn = 0; turn < turns; ++turn) {
 #define MK_STEP(s)        \
   s = vdotq_s32(s, x, x); \
   asm volatile("" : "+w"(s));
-    MK_EACH_SUM(MK_STEP)
+    MK_EACH_OF_16(MK_STEP)
 #undef MK_STEP
   }
 #define MK_ADD(s) total = vaddq_s32(total, s);
   int32x4_t total = s0;
-  MK_EACH_SUM(MK_ADD)
+  MK_EACH_OF_16(MK_ADD)
 #undef MK_ADD
   keep(total);
 }
@@ -249,11 +273,13 @@ std::vector<PeakLoop> supported_loops() {
     loops.push_back({"avx512_bf16", Precision::kBf16, kAccumulators * 32 * 2.0, bf16_avx512});
   if (has_vnni())
     loops.push_back({"avx512_vnni", Precision::kInt8, kAccumulators * 64 * 2.0, int8_avx512_vnni});
+  if (cpu_level_supported(CpuLevel::kAvxVnni))
+    loops.push_back({"avx_vnni", Precision::kInt8, kAccumulators * 32 * 2.0, int8_avx_vnni});
   if (has_avx2()) loops.push_back({"avx2", Precision::kInt8, kAccumulators * 32 * 2.0, int8_avx2});
 #elif defined(__aarch64__)
-  loops.push_back({"neon", Precision::kF32, kAccumulators * 4 * 2.0, f32_neon});
+  loops.push_back({"neon", Precision::kF32, 16 * 4 * 2.0, f32_neon});
   if ((::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0)
-    loops.push_back({"neon_dot", Precision::kInt8, kAccumulators * 16 * 2.0, int8_neon_dot});
+    loops.push_back({"neon_dot", Precision::kInt8, 16 * 16 * 2.0, int8_neon_dot});
 #endif
   loops.push_back({"portable", Precision::kF32, kAccumulators * 2.0, f32_portable});
   loops.push_back({"portable", Precision::kInt8, kAccumulators * 2.0, int8_portable});

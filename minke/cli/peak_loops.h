@@ -9,8 +9,8 @@
 namespace minke {
 
 /// A loop that does nothing but one kind of arithmetic, as fast as the units take it: twelve
-/// independent accumulators cover the latency (4-5 cycles) times the units (2), so that throughput
-/// is what limits. Operations count a multiplication and an addition as two.
+/// independent accumulators (16 on Arm) cover the latency times the units, so that throughput is
+/// what limits. Operations count a multiplication and an addition as two.
 struct PeakLoop {
   std::string_view name;             ///< "avx512_vnni", ...
   Precision kind = Precision::kF32;  ///< f32 multiply-adds, products of bf16 into f32 sums, or of

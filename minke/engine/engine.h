@@ -46,10 +46,10 @@ struct EngineStats {
 /// Life of a request: 1. submit() checks it and queues it; 2. the scheduler admits it when a slot
 /// and pages are free; what it shares with earlier texts is in the cache (PrefixCache), the rest of
 /// its prompt is read in chunks, beside the others' tokens; 3. each step draws
-/// one token and hands it to the sink, and further ones where its guesses of them were right (the
-/// draw depends on seed, position and logits only, so guessing changes no token); 4. a stop token,
-/// the length, cancel() or the destructor ends it, the sink gets the event with `finish`, its pages
-/// are free again.
+/// one token and hands it to the sink, and further ones where its guesses of them were right (what
+/// is drawn does not depend on how the logits came about, so guessing changes no token); 4. a stop
+/// token, the length, cancel() or the destructor ends it, the sink gets the event with `finish`,
+/// its pages are free again.
 ///
 /// submit(), cancel() and stats() may be called from any thread, also from a sink.
 class Engine {

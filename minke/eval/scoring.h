@@ -15,8 +15,8 @@ namespace minke {
 /// thread.
 class Scorer {
  public:
-  /// For windows of at most `context` tokens. `device` and `model` must outlive it. kv_dtype is f32
-  /// or f16. kWillNotFit when the model was made for fewer tokens.
+  /// For windows of at most `context` tokens. `device` and `model` must outlive it. kv_dtype is
+  /// f32, f16 or i8. kWillNotFit when the model was made for fewer tokens.
   static Result<Scorer> create(const Device& device, const Model& model, DType kv_dtype,
                                int context);
 

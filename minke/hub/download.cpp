@@ -23,6 +23,7 @@ constexpr double kProgressSeconds = 0.1;
 constexpr uint64_t kFileBytesMax = uint64_t{1} << 46;  // 70 TB: no model, but a lie in a listing
 // Less than this is no progress: a server that sends one byte a connection would be asked for ever.
 constexpr uint64_t kProgressBytesMin = 4 << 10;
+constexpr uint64_t kCarefulBytes = 128 << 20;
 constexpr int kRefusalsMax = 16;  // each connection may have an old link
 // Hashing goes on behind the download, in steps that do not let the sockets wait long (10 ms).
 constexpr uint64_t kHashStepBytes = 8 << 20;
@@ -110,11 +111,11 @@ uint64_t FileDownload::chunk_bytes() const {
 }
 
 // Small enough that a file of some MB runs over all connections, large enough that the pause
-// between two requests (one round trip) does not count; after a kill small, for the next one may
-// lose all that is on its way.
+// between two requests (one round trip) does not count. For some time after a kill it is small, for
+// the next kill may follow soon, and lose all that is on its way.
 uint64_t FileDownload::request_bytes() const {
   if (options_.request_bytes > 0) return options_.request_bytes;
-  if (was_killed_) return chunk_bytes();
+  if (was_killed_ && target_.bytes_fetched < kCarefulBytes) return chunk_bytes();
   return std::clamp<uint64_t>(file_.size_bytes / 16, 1 << 20, 8 << 20);
 }
 

@@ -27,6 +27,7 @@ constexpr size_t kTableAt = 392;
 constexpr size_t kRowBytes = 24;
 // A sync of the disk costs a pause; so much may have to be fetched again after a power cut.
 constexpr uint64_t kUnsyncedBytesMax = 64 << 20;
+constexpr uint64_t kLostMax = 1000;            // what a damaged row may claim
 constexpr size_t kJournalBytesMax = 64 << 20;  // 32 TB of data in chunks of 8 MB
 
 void put_word(std::string& out, size_t at, uint64_t value) {
@@ -156,7 +157,7 @@ bool RangeJournal::load(uint64_t data_bytes) {
     done = std::min(done, data_bytes - std::min(data_bytes, chunk_begin(chunk)));
     written_[chunk] = done;
     synced_[chunk] = std::min(done, get_word(*text, row + 8));
-    lost_[chunk] = get_word(*text, row + 16);
+    lost_[chunk] = std::min(get_word(*text, row + 16), kLostMax);
   }
   return true;
 }
@@ -212,12 +213,15 @@ Result<void> RangeJournal::store(size_t chunk, size_t column, uint64_t value) {
 Result<void> RangeJournal::begin_request(size_t chunk) { return store(chunk, 2, ++lost_[chunk]); }
 
 Result<void> RangeJournal::end_request(size_t chunk) {
-  MK_CHECK(lost_[chunk] > 0, "range_journal: no request for chunk {} has begun", chunk);
+  if (lost_[chunk] == 0) return {};  // everything was forgotten since it began
   return store(chunk, 2, --lost_[chunk]);
 }
 
 bool RangeJournal::has_lost_requests() const {
-  return std::any_of(lost_.begin(), lost_.end(), [](uint64_t count) { return count > 0; });
+  for (size_t chunk = 0; chunk < num_chunks(); ++chunk) {
+    if (lost_[chunk] > 0 && !is_complete(chunk)) return true;
+  }
+  return false;
 }
 
 Result<void> RangeJournal::sync(int data_fd, bool force) {

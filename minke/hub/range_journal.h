@@ -65,8 +65,10 @@ class RangeJournal {
   /// Notes that a request for the chunk begins, or has ended and all that was sent is written.
   Result<void> begin_request(size_t chunk);
   Result<void> end_request(size_t chunk);
-  /// Requests for the chunk that a killed process left without an end.
+  /// Requests for the chunk of which something may have been sent and lost: those that run, those
+  /// of killed processes, and those whose connection broke.
   uint64_t lost_requests(size_t chunk) const { return lost_[chunk]; }
+  /// Whether a chunk that is not complete has any.
   bool has_lost_requests() const;
   /// Syncs the data file, then the journal. `force`: also when little came since the last time.
   Result<void> sync(int data_fd, bool force);

@@ -35,8 +35,7 @@ int64_t num_spans(const AttentionTask& task) {
   return (task.segment.position + task.row_end + kSpanTokens - 1) / kSpanTokens;
 }
 
-// Fewer tasks than this leave threads without work at the end: they are split by spans.
-int64_t tasks_wanted(const Device& device) { return 4 * int64_t{device.pool().num_threads()}; }
+constexpr int64_t kSpanBytesMax = 4 << 20;  // of the spans' results, so that they stay in caches
 
 template <class Body>
 void for_each(const Device& device, int64_t count, const Body& body) {
@@ -45,18 +44,23 @@ void for_each(const Device& device, int64_t count, const Body& body) {
   });
 }
 
+int64_t num_columns(const AttentionTask& task) {
+  return (task.row_end - task.row_begin) * task.group();
+}
+
+int64_t num_results(const std::vector<AttentionTask>& tasks) {
+  int64_t count = 0;
+  for (const AttentionTask& task : tasks) count += num_columns(task) * num_spans(task);
+  return count;
+}
+
 // The tasks span by span, then joined: the bits are those of run() on whole tasks.
 void attend_by_spans(const Device& device, AttentionFn* run, JoinSpansFn* join,
                      std::vector<AttentionTask>& tasks) {
-  const int64_t head_dim = tasks.front().pages.head_dim;
-  int64_t num_results = 0;
-  const auto num_columns = [](const AttentionTask& task) {
-    return (task.row_end - task.row_begin) * task.group();
-  };
-  for (const AttentionTask& task : tasks) num_results += num_columns(task) * num_spans(task);
-  const Tensor outs = Tensor::empty(device.arena(), DType::kF32, {num_results, head_dim});
-  std::vector<SpanResult> results(num_results);
-  for (int64_t i = 0; i < num_results; ++i) results[i].out = outs.view().row<float>(i);
+  const int64_t count = num_results(tasks), head_dim = tasks.front().pages.head_dim;
+  const Tensor outs = Tensor::empty(device.arena(), DType::kF32, {count, head_dim});
+  std::vector<SpanResult> results(count);
+  for (int64_t i = 0; i < count; ++i) results[i].out = outs.view().row<float>(i);
 
   std::vector<AttentionTask> parts;
   SpanResult* next = results.data();
@@ -110,10 +114,12 @@ void attention(const Device& device, const ConstView& q, const AttentionSegment*
     }
   }
   const auto num_tasks = static_cast<int64_t>(tasks.size());
-  if (level != CpuLevel::kRef && device.pool().num_threads() > 1 &&
-      num_tasks < tasks_wanted(device) &&
-      std::any_of(tasks.begin(), tasks.end(),
-                  [](const auto& task) { return num_spans(task) > 1; })) {
+  // Few tasks leave threads without work at the end.
+  const int threads = device.pool().num_threads();
+  const int64_t count = num_results(tasks);  // as many as columns where each task has one span
+  const bool splits = threads > 1 && num_tasks < 4 * threads && count > q.rows * num_heads &&
+                      count * pages.head_dim * 4 <= kSpanBytesMax;
+  if (splits && level != CpuLevel::kRef) {
     return attend_by_spans(device, run, choose(kJoinSpans, level), tasks);
   }
   // The later rows of a prompt see more keys: taking them first evens out the end.

@@ -9,7 +9,8 @@ namespace minke::kernels {
 /// on n, the tiling or the threads. y must not overlap x. Cost: 2 n rows cols flops.
 void matmul(const Device& device, const ConstView& x, const PackedView& w, const View& y);
 
-/// Rounds f32 `x` to nearest even as bf16: out [x.rows, x.cols] bf16.
+/// Rounds f32 `x` to nearest even as bf16: out [x.rows, x.cols] bf16. Numbers below 2^-126 may
+/// become 0 (vcvtne2ps2bf16).
 void round_bf16(const Device& device, const ConstView& x, const View& out);
 
 /// y = x W^T with x and W as bf16, pairs of products added to an f32 sum in the order of the

@@ -197,6 +197,53 @@ TEST_P(EngineInvariance, answers_with_guessed_tokens_as_without) {
   }
 }
 
+// A model that says one token until the penalty on it lets another one win, which ends the answer:
+// at that moment more of the first one is guessed, and nothing may come of it.
+TEST_P(EngineInvariance, ends_at_a_stop_token_among_the_guesses) {
+  const TinyLlama tiny = make_model(1);
+  int64_t num_wrong = 0;
+  for (const double penalty : {1.0, 0.7, 0.5, 0.4}) {
+    Request request = make_request(9, 2, 60);
+    request.sampling.logit_bias = {{7, 100.0f}, {8, 85.0f}};
+    request.sampling.frequency_penalty = penalty;
+    request.stop_tokens = {8};
+    EngineConfig plain = config();
+    plain.draft_tokens_max = 0;
+    const auto without = Engine::create(*tiny.device, *tiny.model, plain);
+    const auto engine = Engine::create(*tiny.device, *tiny.model, config());
+    const Engine::Generated expected = *(*without)->generate(request);
+    EXPECT_EQ(expected.finish, FinishReason::kStop);
+    EXPECT_GT(expected.tokens.size(), 10u);
+    const Engine::Generated stopped = *(*engine)->generate(request);
+    EXPECT_EQ(stopped.finish, FinishReason::kStop);
+    EXPECT_TRUE(same(expected, stopped)) << penalty;
+    EXPECT_GT((*engine)->stats().accepted_tokens, 5);
+    num_wrong += (*engine)->stats().drafted_tokens - (*engine)->stats().accepted_tokens;
+  }
+  EXPECT_GT(num_wrong, 0) << "at no end was anything guessed beyond the stop token";
+}
+
+TEST_P(EngineInvariance, recomputes_preempted_requests_that_guess_to_the_same_bits) {
+  const TinyLlama tiny = make_model(2);
+  std::vector<Request> requests;
+  for (uint64_t i = 0; i < 3; ++i) {
+    Request request = make_request(50, 40 + i, 180);
+    if (i != 1) request.sampling.logit_bias = {{7, 4.0f}, {9, 4.0f}};
+    requests.push_back(request);
+  }
+  EngineConfig plain = config();
+  plain.draft_tokens_max = 0;
+  const auto without = Engine::create(*tiny.device, *tiny.model, plain);
+  std::vector<Engine::Generated> alone;
+  for (const Request& request : requests) alone.push_back(*(*without)->generate(request));
+  EngineConfig tight = config();
+  tight.kv_tokens = 320;
+  const auto engine = Engine::create(*tiny.device, *tiny.model, tight);
+  const std::vector<Engine::Generated> batch = together(**engine, requests);
+  for (size_t i = 0; i < requests.size(); ++i) EXPECT_TRUE(same(alone[i], batch[i])) << i;
+  EXPECT_GT((*engine)->stats().drafted_tokens, 0);
+}
+
 TEST_P(EngineInvariance, forgets_the_prefix_cache_when_the_weights_change) {
   const TinyLlama tiny = make_model(1);
   const auto engine = Engine::create(*tiny.device, *tiny.model, config());

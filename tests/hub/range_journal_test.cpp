@@ -70,6 +70,13 @@ TEST_F(Journal, ARequestThatEndsTakesBackItsOwnNoteOnly) {
   ASSERT_TRUE(journal.end_request(1));
   EXPECT_EQ(journal.lost_requests(1), 1u);
   EXPECT_EQ(journal.lost_requests(0), 0u);
+  write(100, 200);
+  ASSERT_TRUE(journal.mark(1, 200));
+  EXPECT_FALSE(journal.has_lost_requests()) << "a complete chunk will not be asked for";
+  ASSERT_TRUE(journal.begin_request(0));
+  ASSERT_TRUE(journal.reset());
+  ASSERT_TRUE(journal.end_request(0)) << "a request that began before a reset may end after it";
+  EXPECT_EQ(journal.lost_requests(0), 0u);
 }
 
 TEST_F(Journal, ClaimsNothingBeyondTheFilesEnd) {

@@ -128,34 +128,67 @@ TEST_P(AttentionTest, EqualsSoftmaxInDoubleForGroupedHeadsAndOddLengths) {
 // More keys than a span holds: with few rows the spans are shared among threads, with many they are
 // not, and tiles of rows end on both sides of a span's first key.
 TEST_P(AttentionTest, SpansOfKeysAreJoinedToTheSameBitsHoweverTheyAreShared) {
-  const Heads heads{6, 2, 16};
+  const Heads heads{6, 2, 48};
   const int64_t n = 2 * kernels::kSpanTokens + 40;
   const Sequence s = random_sequence(random_, DType::kF32, heads, n);
-  const Tensor whole = run_in_chunks(Device(1, false, GetParam()), s, heads, DType::kF32, n);
-  for (const int64_t row : {int64_t{3}, kernels::kSpanTokens - 1, kernels::kSpanTokens,
-                            kernels::kSpanTokens + 1, n - 1}) {
-    const std::vector<double> expected = expected_row(s, heads, row);
-    for (int64_t column = 0; column < whole.size(1); ++column) {
-      ASSERT_NEAR(at(whole, row, column), expected[column], 2e-5) << row << " " << column;
+  for (const DType kv_dtype : {DType::kF32, DType::kF16, DType::kI8}) {
+    const Tensor whole = run_in_chunks(Device(1, false, GetParam()), s, heads, kv_dtype, n);
+    for (const int64_t row : {int64_t{3}, kernels::kSpanTokens - 1, kernels::kSpanTokens,
+                              kernels::kSpanTokens + 1, n - 1}) {
+      if (kv_dtype != DType::kF32) break;
+      const std::vector<double> expected = expected_row(s, heads, row);
+      for (int64_t column = 0; column < whole.size(1); ++column) {
+        ASSERT_NEAR(at(whole, row, column), expected[column], 2e-5) << row << " " << column;
+      }
+    }
+    for (const int num_threads : {1, 2, 3}) {
+      const Device device(num_threads, false, GetParam());
+      const Pages pages(kv_dtype, heads, n / kPageTokens + 1);
+      Tensor out = Tensor::zeros(DType::kF32, s.q.shape());
+      int64_t begin = 0;
+      for (const int64_t chunk : {kernels::kSpanTokens - 3, int64_t{1}, int64_t{1}, int64_t{5},
+                                  int64_t{480}, int64_t{49}, int64_t{1}, int64_t{30}, int64_t{1}}) {
+        const int64_t end = std::min(begin + chunk, n);
+        const AttentionSegment segment{0, end - begin, begin, pages.table(0)};
+        kernels::write_kv(device, s.k.rows(begin, end).view(), s.v.rows(begin, end).view(),
+                          &segment, 1, pages.view());
+        kernels::attention(device, s.q.rows(begin, end).view(), &segment, 1, pages.view(),
+                           heads.num_heads, kScale, out.rows(begin, end).view());
+        begin = end;
+      }
+      ASSERT_EQ(first_difference(whole.rows(0, begin), out.rows(0, begin)), -1) << num_threads;
+      ASSERT_GT(begin, n - 40);
     }
   }
-  for (const int num_threads : {1, 2, 3}) {
-    const Device device(num_threads, false, GetParam());
-    const Pages pages(DType::kF32, heads, n / kPageTokens + 1);
-    Tensor out = Tensor::zeros(DType::kF32, s.q.shape());
-    int64_t begin = 0;
-    for (const int64_t chunk : {kernels::kSpanTokens - 3, int64_t{1}, int64_t{1}, int64_t{5},
-                                int64_t{480}, int64_t{49}, int64_t{1}, int64_t{30}, int64_t{1}}) {
-      const int64_t end = std::min(begin + chunk, n);
-      const AttentionSegment segment{0, end - begin, begin, pages.table(0)};
-      kernels::write_kv(device, s.k.rows(begin, end).view(), s.v.rows(begin, end).view(), &segment,
-                        1, pages.view());
-      kernels::attention(device, s.q.rows(begin, end).view(), &segment, 1, pages.view(),
-                         heads.num_heads, kScale, out.rows(begin, end).view());
-      begin = end;
-    }
-    ASSERT_EQ(first_difference(whole.rows(0, begin), out.rows(0, begin)), -1) << num_threads;
-    ASSERT_GT(begin, n - 40);
+}
+
+// A long and a short sequence in one batch, whose spans are shared among threads.
+TEST_P(AttentionTest, SpansOfSeveralSequencesStayApart) {
+  const Heads heads{4, 2, 16};
+  const int64_t lengths[] = {kernels::kSpanTokens + 70, 9};
+  const Device one(1, false, GetParam());
+  const Device device(3, false, GetParam());
+  const Pages pages(DType::kF32, heads, 16);
+  std::vector<Sequence> sequences;
+  std::vector<AttentionSegment> segments;
+  Sequence last = random_sequence(random_, DType::kF32, heads, 2);  // the last row of each
+  for (int64_t i = 0; i < 2; ++i) {
+    sequences.push_back(random_sequence(random_, DType::kF32, heads, lengths[i]));
+    const Sequence& s = sequences.back();
+    const int32_t* table = pages.table(i * 12);
+    const AttentionSegment whole{0, lengths[i], 0, table};
+    kernels::write_kv(device, s.k.view(), s.v.view(), &whole, 1, pages.view());
+    std::copy_n(s.q.data<float>() + (lengths[i] - 1) * s.q.size(1), s.q.size(1),
+                last.q.data<float>() + i * s.q.size(1));
+    segments.push_back({i, 1, lengths[i] - 1, table});
+  }
+  const Tensor out = Tensor::zeros(DType::kF32, last.q.shape());
+  kernels::attention(device, last.q.view(), segments.data(), 2, pages.view(), heads.num_heads,
+                     kScale, out.view());
+  for (int64_t i = 0; i < 2; ++i) {
+    const Tensor alone = run_in_chunks(one, sequences[i], heads, DType::kF32, lengths[i]);
+    EXPECT_EQ(first_difference(alone.rows(lengths[i] - 1, lengths[i]), out.rows(i, i + 1)), -1)
+        << i;
   }
 }
 

@@ -154,6 +154,31 @@ TEST_P(MatmulTest, ARowsBitsDoNotDependOnTheBatchOrTheThreads) {
   }
 }
 
+// Few rows take ways of their own.
+TEST_P(MatmulTest, OneToFiveRowsHaveTheBitsOfEachAlone) {
+  const Device device(2, false, GetParam());
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBf16}) {
+    const RandomWeight w = random_weight(device, random_, dtype, 117, 62);
+    const Tensor x = random_matrix(random_, DType::kF32, 5, 62);
+    const Tensor rounded = Tensor::zeros(DType::kBf16, x.shape());
+    kernels::round_bf16(device, x.view(), rounded.view());
+    const Tensor f32 = Tensor::zeros(DType::kF32, {5, 117}),
+                 bf16 = Tensor::zeros(DType::kF32, {5, 117});
+    for (int64_t i = 0; i < 5; ++i) {
+      kernels::matmul(device, x.rows(i, i + 1).view(), w.view(), f32.rows(i, i + 1).view());
+      kernels::matmul_bf16(device, rounded.rows(i, i + 1).view(), w.view(),
+                           bf16.rows(i, i + 1).view());
+    }
+    for (int64_t n = 2; n <= 5; ++n) {
+      const Tensor y = Tensor::zeros(DType::kF32, {n, 117});
+      kernels::matmul(device, x.rows(0, n).view(), w.view(), y.view());
+      ASSERT_EQ(first_difference(y, f32.rows(0, n)), -1) << dtype_info(dtype).name << " " << n;
+      kernels::matmul_bf16(device, rounded.rows(0, n).view(), w.view(), y.view());
+      ASSERT_EQ(first_difference(y, bf16.rows(0, n)), -1) << dtype_info(dtype).name << " " << n;
+    }
+  }
+}
+
 TEST_P(MatmulTest, ReadsAndWritesStridedRows) {
   const Device device(2, false, GetParam());
   const RandomWeight w = random_weight(device, random_, DType::kQ4_1, 33, 64);

@@ -103,7 +103,7 @@ static void bf16_panels(const ConstView& x, const PackedView& w, const View& y, 
   const int64_t panel_bytes = w.cols * PackedPairs<kW>::kInputBytes;
   PackedPairs<kW> packed;
   for (int i = 0; i < kPanels; ++i) packed.panels[i] = w.data + (p + i) * panel_bytes;
-  constexpr int kFewRows = 2;
+  constexpr int kFewRows = 4;
   if (x.rows <= kFewRows) return bf16_tiles<kFewRows, kPanels>(x, 0, packed, outputs_at(y, w, p));
   for (int i = 0; i < kPanels; i += 2) {
     ExpandedPairs expanded;

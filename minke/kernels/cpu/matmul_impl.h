@@ -56,21 +56,28 @@ static void float_tiles(const ConstView& x, int64_t row, const Weights& weights,
   }
 }
 
-// One or two rows: the weights go from memory through registers. kPanels panels from `p` on, so
-// many that their sums need not wait for each other.
-constexpr int64_t kFewFloatRows = 2;
-template <DType kW, int kPanels>
-static void few_halves(const ConstView& x, const PackedView& w, const View& y, int64_t p,
-                       int64_t panel_end) {
+// Up to four rows: the weights go from memory through registers, kPanels panels at a time, so many
+// that their sums need not wait for each other.
+template <DType kW, int kRows, int kPanels>
+static void halves_panels(const ConstView& x, const PackedView& w, const View& y, int64_t p,
+                          int64_t panel_end) {
   const int64_t panel_bytes = w.cols * kPanelRows * 2;
   PackedHalves<kW> weights;
   for (; p + kPanels <= panel_end; p += kPanels) {
     for (int i = 0; i < kPanels; ++i) weights.panels[i] = w.data + (p + i) * panel_bytes;
-    float_tiles<kFewFloatRows, kPanels>(x, 0, weights, outputs_at(y, w, p));
+    float_tiles<kRows, kPanels>(x, 0, weights, outputs_at(y, w, p));
   }
   if constexpr (kPanels > 1) {
-    if (p < panel_end) few_halves<kW, 1>(x, w, y, p, panel_end);
+    if (p < panel_end) halves_panels<kW, kRows, 1>(x, w, y, p, panel_end);
   }
+}
+constexpr int64_t kFewFloatRows = 4;
+template <DType kW>
+static void few_halves(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,
+                       int64_t panel_end) {
+  if (x.rows <= 2)
+    return halves_panels<kW, 2, 2 * Simd::kTilePanels>(x, w, y, panel_begin, panel_end);
+  halves_panels<kW, kFewFloatRows, Simd::kTilePanels>(x, w, y, panel_begin, panel_end);
 }
 
 static void expand_halves(const std::byte* panel, DType dtype, int64_t cols, float* out) {
@@ -117,12 +124,11 @@ static int64_t panel_bytes(const PackedView& w) {
 
 void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,
             int64_t panel_end, std::byte* scratch) {
-  constexpr int kFewPanels = 2 * Simd::kTilePanels;
   if (x.rows <= kFewFloatRows && w.dtype == DType::kF16) {
-    return few_halves<DType::kF16, kFewPanels>(x, w, y, panel_begin, panel_end);
+    return few_halves<DType::kF16>(x, w, y, panel_begin, panel_end);
   }
   if (x.rows <= kFewFloatRows && w.dtype == DType::kBf16) {
-    return few_halves<DType::kBf16, kFewPanels>(x, w, y, panel_begin, panel_end);
+    return few_halves<DType::kBf16>(x, w, y, panel_begin, panel_end);
   }
   const int64_t bytes = panel_bytes(w);
   for (int64_t p = panel_begin; p < panel_end; p += Simd::kTilePanels) {

@@ -1,4 +1,5 @@
-// The vectors of AVX-512 with VNNI: 16 lanes. Included inside a namespace by avx512_vnni.cpp only.
+// The vectors of AVX-512 with VNNI: 16 lanes. Included inside a namespace by avx512_vnni.cpp and
+// avx512_bf16.cpp.
 
 struct Simd : X86 {
   using F = __m512;   // 16 x f32

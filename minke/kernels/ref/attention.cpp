@@ -96,7 +96,7 @@ void attend(const T* q, int64_t num_keys, const std::vector<PageCopy<T>>& pages,
 template <class T>
 void attention_task(const AttentionTask& task) {
   const int64_t head_dim = task.pages.head_dim;
-  const int64_t group = task.num_heads / task.pages.num_kv_heads;
+  const int64_t group = task.group();
   const std::vector<PageCopy<T>> pages = decode_pages<T>(task);
   for (int64_t row = task.row_begin; row < task.row_end; ++row) {
     const int64_t batch_row = task.segment.row_begin + row;

@@ -8,8 +8,6 @@
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
 #endif
 
 // Each function carries its instruction set as an attribute and is called only where the CPU has
@@ -20,14 +18,48 @@ namespace minke {
 namespace {
 
 // Each sum is a variable of its own: an array of them is kept in memory, and the loop would measure
-// loads and stores.
+// loads and stores. So many that no unit waits for a sum: AVX2 has 16 registers, the widest Arm
+// cores four units with a latency of four cycles.
+#if defined(__aarch64__)
+constexpr int kAccumulators = 16;
+#define MK_MORE_SUMS(value) , s12 = value, s13 = value, s14 = value, s15 = value
+#define MK_MORE_EACH(step, ...) \
+  step(s12, __VA_ARGS__) step(s13, __VA_ARGS__) step(s14, __VA_ARGS__) step(s15, __VA_ARGS__)
+#else
 constexpr int kAccumulators = 12;
+#define MK_MORE_SUMS(value)
+#define MK_MORE_EACH(step, ...)
+#endif
 #define MK_SUMS(value)                                                                            \
   s0 = value, s1 = value, s2 = value, s3 = value, s4 = value, s5 = value, s6 = value, s7 = value, \
-  s8 = value, s9 = value, s10 = value, s11 = value
-#define MK_EACH_SUM(step)                                                                   \
-  step(s0) step(s1) step(s2) step(s3) step(s4) step(s5) step(s6) step(s7) step(s8) step(s9) \
-      step(s10) step(s11)
+  s8 = value, s9 = value, s10 = value, s11 = value MK_MORE_SUMS(value)
+#define MK_EACH_SUM(step, ...)                                                                \
+  step(s0, __VA_ARGS__) step(s1, __VA_ARGS__) step(s2, __VA_ARGS__) step(s3, __VA_ARGS__)     \
+      step(s4, __VA_ARGS__) step(s5, __VA_ARGS__) step(s6, __VA_ARGS__) step(s7, __VA_ARGS__) \
+          step(s8, __VA_ARGS__) step(s9, __VA_ARGS__) step(s10, __VA_ARGS__)                  \
+              step(s11, __VA_ARGS__) MK_MORE_EACH(step, __VA_ARGS__)
+
+// A function of `turns` turns, each of which makes every sum s the expression `next` of s and x.
+// `kind` is the asm constraint of the set's registers.
+#define MK_NEXT(sum, kind, next) \
+  {                              \
+    auto& s = sum;               \
+    asm volatile("" : kind(x));  \
+    s = next;                    \
+    asm volatile("" : kind(s));  \
+  }
+#define MK_ADD(sum, add) total = add(total, sum);
+#define MK_PEAK_LOOP(name, isa, kind, start, x_value, next, add) \
+  __attribute__((target(isa))) void name(int64_t turns) {        \
+    auto MK_SUMS(start);                                         \
+    auto x = x_value;                                            \
+    for (int64_t turn = 0; turn < turns; ++turn) {               \
+      MK_EACH_SUM(MK_NEXT, kind, next)                           \
+    }                                                            \
+    auto total = s0;                                             \
+    MK_EACH_SUM(MK_ADD, add)                                     \
+    keep(total);                                                 \
+  }
 
 // Keeps a result alive.
 template <class T>
@@ -73,116 +105,22 @@ uint64_t read_portable(const std::byte* data, size_t bytes) {
 
 #if defined(__x86_64__)
 
-__attribute__((target("avx2,fma"))) void f32_avx2(int64_t turns) {
-  __m256 MK_SUMS(_mm256_set1_ps(1.0f));
-  const __m256 x = _mm256_set1_ps(0.999f);
-  const __m256 y = _mm256_set1_ps(1e-3f);
-  for (int64_t turn = 0; turn < turns; ++turn) {
-#define MK_STEP(s)              \
-  s = _mm256_fmadd_ps(s, x, y); \
-  asm volatile("" : "+x"(s));
-    MK_EACH_SUM(MK_STEP)
-#undef MK_STEP
-  }
-#define MK_ADD(s) total = _mm256_add_ps(total, s);
-  __m256 total = s0;
-  MK_EACH_SUM(MK_ADD)
-#undef MK_ADD
-  keep(total);
-}
-
-__attribute__((target("avx512f"))) void f32_avx512(int64_t turns) {
-  __m512 MK_SUMS(_mm512_set1_ps(1.0f));
-  const __m512 x = _mm512_set1_ps(0.999f);
-  const __m512 y = _mm512_set1_ps(1e-3f);
-  for (int64_t turn = 0; turn < turns; ++turn) {
-#define MK_STEP(s)              \
-  s = _mm512_fmadd_ps(s, x, y); \
-  asm volatile("" : "+v"(s));
-    MK_EACH_SUM(MK_STEP)
-#undef MK_STEP
-  }
-#define MK_ADD(s) total = _mm512_add_ps(total, s);
-  __m512 total = s0;
-  MK_EACH_SUM(MK_ADD)
-#undef MK_ADD
-  keep(total);
-}
-
+MK_PEAK_LOOP(f32_avx2, "avx2,fma", "+x", _mm256_set1_ps(1.0f), _mm256_set1_ps(1e-3f),
+             _mm256_fmadd_ps(s, x, x), _mm256_add_ps)
+MK_PEAK_LOOP(f32_avx512, "avx512f", "+v", _mm512_set1_ps(1.0f), _mm512_set1_ps(1e-3f),
+             _mm512_fmadd_ps(s, x, x), _mm512_add_ps)
 // Without VNNI an int8 product takes three instructions: to 16 bits, to 32 bits, and the addition.
-__attribute__((target("avx2"))) void int8_avx2(int64_t turns) {
-  __m256i MK_SUMS(_mm256_set1_epi32(1));
-  __m256i x = _mm256_set1_epi8(3);
-  const __m256i y = _mm256_set1_epi8(2);
-  const __m256i ones = _mm256_set1_epi16(1);
-  for (int64_t turn = 0; turn < turns; ++turn) {
-#define MK_STEP(s)                                                              \
-  asm volatile("" : "+x"(x));                                                   \
-  s = _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(x, y), ones)); \
-  asm volatile("" : "+x"(s));
-    MK_EACH_SUM(MK_STEP)
-#undef MK_STEP
-  }
-#define MK_ADD(s) total = _mm256_add_epi32(total, s);
-  __m256i total = s0;
-  MK_EACH_SUM(MK_ADD)
-#undef MK_ADD
-  keep(total);
-}
-
-__attribute__((target("avx2,avxvnni"))) void int8_avx_vnni(int64_t turns) {
-  __m256i MK_SUMS(_mm256_set1_epi32(1));
-  const __m256i x = _mm256_set1_epi8(3);
-  const __m256i y = _mm256_set1_epi8(2);
-  for (int64_t turn = 0; turn < turns; ++turn) {
-#define MK_STEP(s)                      \
-  s = _mm256_dpbusd_avx_epi32(s, x, y); \
-  asm volatile("" : "+x"(s));
-    MK_EACH_SUM(MK_STEP)
-#undef MK_STEP
-  }
-#define MK_ADD(s) total = _mm256_add_epi32(total, s);
-  __m256i total = s0;
-  MK_EACH_SUM(MK_ADD)
-#undef MK_ADD
-  keep(total);
-}
-
-__attribute__((target("avx512f,avx512vnni"))) void int8_avx512_vnni(int64_t turns) {
-  __m512i MK_SUMS(_mm512_set1_epi32(1));
-  const __m512i x = _mm512_set1_epi8(3);
-  const __m512i y = _mm512_set1_epi8(2);
-  for (int64_t turn = 0; turn < turns; ++turn) {
-#define MK_STEP(s)                  \
-  s = _mm512_dpbusd_epi32(s, x, y); \
-  asm volatile("" : "+v"(s));
-    MK_EACH_SUM(MK_STEP)
-#undef MK_STEP
-  }
-#define MK_ADD(s) total = _mm512_add_epi32(total, s);
-  __m512i total = s0;
-  MK_EACH_SUM(MK_ADD)
-#undef MK_ADD
-  keep(total);
-}
-
-__attribute__((target("avx512f,avx512bf16"))) void bf16_avx512(int64_t turns) {
-  __m512 MK_SUMS(_mm512_set1_ps(1.0f));
-  const __m512 tiny = _mm512_set1_ps(1e-3f);
-  const __m512bh x = _mm512_cvtne2ps_pbh(tiny, tiny);
-  for (int64_t turn = 0; turn < turns; ++turn) {
-#define MK_STEP(s)               \
-  s = _mm512_dpbf16_ps(s, x, x); \
-  asm volatile("" : "+v"(s));
-    MK_EACH_SUM(MK_STEP)
-#undef MK_STEP
-  }
-#define MK_ADD(s) total = _mm512_add_ps(total, s);
-  __m512 total = s0;
-  MK_EACH_SUM(MK_ADD)
-#undef MK_ADD
-  keep(total);
-}
+MK_PEAK_LOOP(int8_avx2, "avx2", "+x", _mm256_set1_epi32(1), _mm256_set1_epi8(1),
+             _mm256_add_epi32(s,
+                              _mm256_madd_epi16(_mm256_maddubs_epi16(x, x), _mm256_set1_epi16(1))),
+             _mm256_add_epi32)
+MK_PEAK_LOOP(int8_avx_vnni, "avx2,avxvnni", "+x", _mm256_set1_epi32(1), _mm256_set1_epi8(3),
+             _mm256_dpbusd_avx_epi32(s, x, x), _mm256_add_epi32)
+MK_PEAK_LOOP(int8_avx512_vnni, "avx512f,avx512vnni", "+v", _mm512_set1_epi32(1),
+             _mm512_set1_epi8(3), _mm512_dpbusd_epi32(s, x, x), _mm512_add_epi32)
+MK_PEAK_LOOP(bf16_avx512, "avx512f,avx512bf16", "+v", _mm512_set1_ps(1.0f),
+             _mm512_set1_epi16(0x3A83),  // 1e-3
+             _mm512_dpbf16_ps(s, (__m512bh)x, (__m512bh)x), _mm512_add_ps)
 
 __attribute__((target("avx2"))) uint64_t read_avx2(const std::byte* data, size_t bytes) {
   const __m256i* at = reinterpret_cast<const __m256i*>(data);
@@ -223,43 +161,12 @@ bool has_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
 #elif defined(__aarch64__)
 
-// The widest Arm cores have four units with a latency of four cycles.
-#define MK_SUMS_16(value) MK_SUMS(value), s12 = value, s13 = value, s14 = value, s15 = value
-#define MK_EACH_OF_16(step) MK_EACH_SUM(step) step(s12) step(s13) step(s14) step(s15)
-
-void f32_neon(int64_t turns) {
-  float32x4_t MK_SUMS_16(vdupq_n_f32(1.0f));
-  const float32x4_t x = vdupq_n_f32(1e-3f);
-  for (int64_t turn = 0; turn < turns; ++turn) {
-#define MK_STEP(s)        \
-  s = vfmaq_f32(s, x, x); \
-  asm volatile("" : "+w"(s));
-    MK_EACH_OF_16(MK_STEP)
-#undef MK_STEP
-  }
-#define MK_ADD(s) total = vaddq_f32(total, s);
-  float32x4_t total = s0;
-  MK_EACH_OF_16(MK_ADD)
-#undef MK_ADD
-  keep(total);
-}
-
-__attribute__((target("arch=armv8.2-a+dotprod"))) void int8_neon_dot(int64_t turns) {
-  int32x4_t MK_SUMS_16(vdupq_n_s32(1));
-  const int8x16_t x = vdupq_n_s8(3);
-  for (int64_t turn = 0; turn < turns; ++turn) {
-#define MK_STEP(s)        \
-  s = vdotq_s32(s, x, x); \
-  asm volatile("" : "+w"(s));
-    MK_EACH_OF_16(MK_STEP)
-#undef MK_STEP
-  }
-#define MK_ADD(s) total = vaddq_s32(total, s);
-  int32x4_t total = s0;
-  MK_EACH_OF_16(MK_ADD)
-#undef MK_ADD
-  keep(total);
-}
+MK_PEAK_LOOP(f32_neon, "arch=armv8-a", "+w", vdupq_n_f32(1.0f), vdupq_n_f32(1e-3f),
+             vfmaq_f32(s, x, x), vaddq_f32)
+MK_PEAK_LOOP(int8_neon_dot, "arch=armv8.2-a+dotprod", "+w", vdupq_n_s32(1), vdupq_n_s8(3),
+             vdotq_s32(s, x, x), vaddq_s32)
+MK_PEAK_LOOP(int8_neon_i8mm, "arch=armv8.2-a+i8mm", "+w", vdupq_n_s32(1), vdupq_n_s8(3),
+             vmmlaq_s32(s, x, x), vaddq_s32)
 
 #endif
 
@@ -277,9 +184,11 @@ std::vector<PeakLoop> supported_loops() {
     loops.push_back({"avx_vnni", Precision::kInt8, kAccumulators * 32 * 2.0, int8_avx_vnni});
   if (has_avx2()) loops.push_back({"avx2", Precision::kInt8, kAccumulators * 32 * 2.0, int8_avx2});
 #elif defined(__aarch64__)
-  loops.push_back({"neon", Precision::kF32, 16 * 4 * 2.0, f32_neon});
-  if ((::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0)
-    loops.push_back({"neon_dot", Precision::kInt8, 16 * 16 * 2.0, int8_neon_dot});
+  loops.push_back({"neon", Precision::kF32, kAccumulators * 4 * 2.0, f32_neon});
+  if (cpu_level_supported(CpuLevel::kNeonI8mm))
+    loops.push_back({"neon_i8mm", Precision::kInt8, kAccumulators * 32 * 2.0, int8_neon_i8mm});
+  if (cpu_level_supported(CpuLevel::kNeonDot))
+    loops.push_back({"neon_dot", Precision::kInt8, kAccumulators * 16 * 2.0, int8_neon_dot});
 #endif
   loops.push_back({"portable", Precision::kF32, kAccumulators * 2.0, f32_portable});
   loops.push_back({"portable", Precision::kInt8, kAccumulators * 2.0, int8_portable});

@@ -55,9 +55,10 @@ int64_t num_results(const std::vector<AttentionTask>& tasks) {
 }
 
 // The tasks span by span, then joined: the bits are those of run() on whole tasks.
+// `count`: num_results(tasks).
 void attend_by_spans(const Device& device, AttentionFn* run, JoinSpansFn* join,
-                     std::vector<AttentionTask>& tasks) {
-  const int64_t count = num_results(tasks), head_dim = tasks.front().pages.head_dim;
+                     std::vector<AttentionTask>& tasks, int64_t count) {
+  const int64_t head_dim = tasks.front().pages.head_dim;
   const Tensor outs = Tensor::empty(device.arena(), DType::kF32, {count, head_dim});
   std::vector<SpanResult> results(count);
   for (int64_t i = 0; i < count; ++i) results[i].out = outs.view().row<float>(i);
@@ -120,7 +121,7 @@ void attention(const Device& device, const ConstView& q, const AttentionSegment*
   const bool splits = threads > 1 && num_tasks < 4 * threads && count > q.rows * num_heads &&
                       count * pages.head_dim * 4 <= kSpanBytesMax;
   if (splits && level != CpuLevel::kRef) {
-    return attend_by_spans(device, run, choose(kJoinSpans, level), tasks);
+    return attend_by_spans(device, run, choose(kJoinSpans, level), tasks, count);
   }
   // The later rows of a prompt see more keys: taking them first evens out the end.
   for_each(device, num_tasks, [&](int64_t i) { run(tasks[num_tasks - 1 - i]); });

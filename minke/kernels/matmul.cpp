@@ -14,10 +14,11 @@ namespace {
 
 using MatmulFn = void(const ConstView&, const PackedView&, const View&, int64_t, int64_t,
                       std::byte*);
-using MatmulInt8Fn = void(const Int8View&, const PackedView&, const View&, int64_t, int64_t,
+using MatmulInt8Fn = void(const Int8View&, const PackedView&, const View&, bool, int64_t, int64_t,
                           std::byte*);
+using MatmulInt8SwigluFn = void(const Int8View&, const PackedView&, const View&, int64_t, int64_t,
+                                std::byte*);
 using RoundFn = void(const ConstView&, const View&, int64_t, int64_t);
-using QuantizeFn = void(const ConstView&, const Int8View&, int64_t, int64_t);
 
 void ref_matmul(const ConstView& x, const PackedView& w, const View& y, int64_t begin, int64_t end,
                 std::byte*) {
@@ -27,9 +28,9 @@ void ref_matmul_bf16(const ConstView& x, const PackedView& w, const View& y, int
                      int64_t end, std::byte*) {
   ref::matmul_bf16(x, w, y, begin, end);
 }
-void ref_matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t begin,
+void ref_matmul_int8(const Int8View& x, const PackedView& w, const View& y, bool add, int64_t begin,
                      int64_t end, std::byte*) {
-  ref::matmul_int8(x, w, y, begin, end);
+  ref::matmul_int8(x, w, y, add, begin, end);
 }
 
 constexpr Implementation<MatmulFn> kMatmul[] = MK_IMPLEMENTATIONS(matmul, ref_matmul);
@@ -39,10 +40,8 @@ constexpr Implementation<MatmulFn> kMatmulBf16[] =
     MK_BF16_IMPLEMENTATIONS(matmul_bf16, ref_matmul_bf16);
 constexpr Implementation<MatmulInt8Fn> kMatmulInt8[] =
     MK_IMPLEMENTATIONS(matmul_int8, ref_matmul_int8);
-constexpr Implementation<MatmulInt8Fn> kMatmulInt8Swiglu[] =
+constexpr Implementation<MatmulInt8SwigluFn> kMatmulInt8Swiglu[] =
     MK_IMPLEMENTATIONS(matmul_int8_swiglu, nullptr);
-constexpr Implementation<QuantizeFn> kQuantize[] =
-    MK_IMPLEMENTATIONS(quantize_int8, ref::quantize_int8);
 
 // Panels a thread takes at a time: an even number (tiles are two panels), some eight pieces a
 // thread so that a delayed thread costs an eighth of its share, but not less than ~16 KB of
@@ -110,22 +109,13 @@ void matmul_bf16(const Device& device, const ConstView& x, const PackedView& w, 
   });
 }
 
-void quantize_int8(const Device& device, const ConstView& x, const Int8View& out) {
-  MK_CHECK(x.dtype == DType::kF32 && x.cols % kBlockCols == 0 && out.cols == x.cols &&
-               out.rows == x.rows,
-           "quantize_int8: x [{}, {}] q [{}, {}]", x.rows, x.cols, out.rows, out.cols);
-  QuantizeFn* const run = choose(kQuantize, device.level());
-  constexpr int64_t kGrain = 16;  // rows: ~1 us each, a barrier costs 0.1 us
-  device.pool().parallel_for(x.rows, kGrain,
-                             [&](int64_t begin, int64_t end, int) { run(x, out, begin, end); });
-}
-
-void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y) {
+void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y,
+                 bool add) {
   MK_CHECK(y.cols == w.rows, "matmul_int8: W [{}, {}], y [{}, {}]", w.rows, w.cols, y.rows, y.cols);
   check_int8(x, w, y);
   MatmulInt8Fn* const run = choose(kMatmulInt8, device.level());
   over_panels(device, w, w.num_panels(), [&](int64_t begin, int64_t end, std::byte* scratch) {
-    run(x, w, y, begin, end, scratch);
+    run(x, w, y, add, begin, end, scratch);
   });
 }
 
@@ -139,7 +129,7 @@ void matmul_int8_swiglu(const Device& device, const Int8View& x, const PackedVie
     return swiglu(device, gate_up.view(), y);
   }
   check_int8(x, w, y);
-  MatmulInt8Fn* const run = choose(kMatmulInt8Swiglu, device.level());
+  MatmulInt8SwigluFn* const run = choose(kMatmulInt8Swiglu, device.level());
   over_panels(device, w, y.cols / kPanelRows, [&](int64_t begin, int64_t end, std::byte* scratch) {
     run(x, w, y, begin, end, scratch);
   });

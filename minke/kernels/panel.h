@@ -97,6 +97,13 @@ struct Int8View {
   int64_t cols = 0;  ///< a multiple of 32
 
   int64_t num_blocks() const { return cols / kBlockCols; }
+  /// Its rows from `row` on.
+  Int8View from_row(int64_t row) const {
+    const int64_t block = row * num_blocks();
+    return {q + row * cols,        q_low + row * cols, has_low + block,
+            scale + block,         scale_sum + block,  q_sum + 2 * block,
+            q_low_sum + 2 * block, rows - row,         cols};
+  }
 };
 
 /// x * int8_factor(max|x|) rounded is x in 8 bits, in units of int8_step(max|x|). Below 2^-100 all
@@ -116,6 +123,9 @@ static inline float sum_of_inputs(float scale, int32_t q_sum, int32_t q_low_sum)
   return scale / 128.0f * static_cast<float>(128 * q_sum + q_low_sum);
 }
 
+/// The largest f16: what the KV cache makes of larger numbers, as infinity times 0 is no number.
+inline constexpr float kF16Max = 65504.0f;
+
 /// Tokens in one page of the KV cache.
 inline constexpr int kPageTokens = 64;
 
@@ -124,8 +134,8 @@ inline constexpr int kPageTokens = 64;
 ///   keys     [kv_head][d][token]   transposed: a vector holds one d of 16 tokens
 ///   values   [kv_head][token][d]
 ///
-/// in f32, f16 (or f64 in gradient checks), or i8 with a scale for each token of each head, its
-/// max|x| / 127:
+/// in f32, f16 (within +-kF16Max, or f64 in gradient checks), or i8 with a scale for each token of
+/// each head, its max|x| / 127:
 ///
 ///   keys     [kv_head]{[d][token] numbers, [token] f32 scales}, and the values likewise
 ///
@@ -139,8 +149,8 @@ struct KvPages {
   int64_t head_dim = 0;
   int64_t num_layers = 1;
 
-  bool has_scales() const { return dtype == DType::kI8; }
-  int64_t element_bytes() const {
+  constexpr bool has_scales() const { return dtype == DType::kI8; }
+  constexpr int64_t element_bytes() const {
     return dtype == DType::kF64 ? 8 : dtype == DType::kF32 ? 4 : has_scales() ? 1 : 2;
   }
   /// Where a head's scales begin, after its numbers.

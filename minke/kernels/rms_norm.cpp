@@ -2,7 +2,9 @@
 
 #include "minke/kernels/cpu/cpu.h"
 #include "minke/kernels/implementations.h"
+#include "minke/kernels/matmul.h"
 #include "minke/kernels/pointwise.h"
+#include "minke/kernels/ref/ref.h"
 #include "minke/kernels/row_math.h"
 #include "minke/tensor/tensor.h"
 
@@ -36,6 +38,17 @@ void rms_norm_ref(const ConstView& x, const ConstView& w, double eps, const View
 
 constexpr Implementation<RmsNormFn> kRmsNorm[] = MK_IMPLEMENTATIONS(rms_norm, rms_norm_ref);
 
+// The kernel for such rows.
+RmsNormFn* rms_norm_for(const Device& device, const ConstView& x) {
+  const bool vectors = x.dtype == DType::kF32 && x.cols % 16 == 0;
+  return choose(kRmsNorm, vectors ? device.level() : CpuLevel::kRef);
+}
+
+using QuantizeFn = void(const ConstView&, const Int8View&, int64_t, int64_t);
+constexpr Implementation<QuantizeFn> kQuantize[] =
+    MK_IMPLEMENTATIONS(quantize_int8, ref::quantize_int8);
+constexpr int64_t kQuantizeGrain = 16;  // rows: ~1 us each, a barrier costs 0.1 us
+
 //   dx = r (w dy - x r^2 mean(w dy x))
 template <class T>
 void norm_grad_row(const T* x, const T* w, const T* dy, int64_t cols, T r, T* __restrict dx) {
@@ -64,11 +77,40 @@ void rms_norm(const Device& device, const ConstView& x, const ConstView& w, doub
   MK_CHECK(x.rows == y.rows && x.cols == y.cols && w.cols == x.cols && w.dtype == x.dtype &&
                y.dtype == x.dtype,
            "rms_norm: x [{}, {}], w [{}], y [{}, {}]", x.rows, x.cols, w.cols, y.rows, y.cols);
-  const bool vectors = x.dtype == DType::kF32 && x.cols % 16 == 0;
-  RmsNormFn* const run = choose(kRmsNorm, vectors ? device.level() : CpuLevel::kRef);
+  RmsNormFn* const run = rms_norm_for(device, x);
   device.pool().parallel_for(x.rows, row_grain(x.cols), [&](int64_t begin, int64_t end, int) {
     run(x, w, eps, y, begin, end);
   });
+}
+
+void quantize_int8(const Device& device, const ConstView& x, const Int8View& out) {
+  MK_CHECK(x.dtype == DType::kF32 && x.cols % kBlockCols == 0 && out.cols == x.cols &&
+               out.rows == x.rows,
+           "quantize_int8: x [{}, {}] q [{}, {}]", x.rows, x.cols, out.rows, out.cols);
+  QuantizeFn* const run = choose(kQuantize, device.level());
+  device.pool().parallel_for(x.rows, kQuantizeGrain,
+                             [&](int64_t begin, int64_t end, int) { run(x, out, begin, end); });
+}
+
+void rms_norm_quantize_int8(const Device& device, const ConstView& x, const ConstView& w,
+                            double eps, const Int8View& out) {
+  MK_CHECK(x.dtype == DType::kF32 && x.cols % kBlockCols == 0 && out.cols == x.cols &&
+               out.rows == x.rows && w.cols == x.cols && w.dtype == x.dtype,
+           "rms_norm_quantize_int8: x [{}, {}] w [{}] q [{}, {}]", x.rows, x.cols, w.cols, out.rows,
+           out.cols);
+  RmsNormFn* const norm = rms_norm_for(device, x);
+  QuantizeFn* const quantize = choose(kQuantize, device.level());
+  const Tensor normed =
+      Tensor::empty(device.arena(), DType::kF32, {device.pool().num_threads(), x.cols});
+  const auto body = [&](int64_t begin, int64_t end, int worker) {
+    const View row = normed.rows(worker, worker + 1).view();
+    for (int64_t i = begin; i < end; ++i) {
+      const auto* in = reinterpret_cast<const std::byte*>(x.row<float>(i));
+      norm({in, x.dtype, 1, x.cols, x.stride}, w, eps, row, 0, 1);
+      quantize(row, out.from_row(i), 0, 1);
+    }
+  };
+  device.pool().parallel_for(x.rows, kQuantizeGrain, body);
 }
 
 void rms_norm_grad(const Device& device, const ConstView& x, const ConstView& w, double eps,

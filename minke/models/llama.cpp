@@ -10,11 +10,9 @@ namespace minke {
 namespace {
 
 struct Layer {
-  const Parameter* attention_norm = nullptr;
-  Linear qkv;  // rows: queries, keys, values
+  Linear qkv;  // of normed inputs; rows: queries, keys, values
   Linear output;
-  const Parameter* ffn_norm = nullptr;
-  Linear gate_up;  // rows: gate, up
+  Linear gate_up;  // of normed inputs; rows: gate, up
   Linear down;
 };
 
@@ -32,8 +30,7 @@ class Llama final : public Model {
 
   std::vector<Layer> layers_;
   const Parameter* embedding_ = nullptr;
-  const Parameter* output_norm_ = nullptr;
-  Linear head_;
+  Linear head_;  // of normed inputs
   Tensor rope_;  // [positions, head_dim], see rope_table()
 };
 
@@ -41,25 +38,24 @@ Result<Layer> Llama::load_layer(ParameterLoader& loader, int64_t index, Precisio
   const std::string prefix = fmt::format("blk.{}.", index);
   const int64_t q_rows = config_.num_attention_heads * config_.head_dim;
   const int64_t kv_rows = config_.num_key_value_heads * config_.head_dim;
-  Layer layer;
-  MK_ASSIGN(layer.attention_norm, loader.vector(prefix + "attn_norm.weight", config_.hidden_size));
+  const double eps = config_.rms_norm_eps;
+  MK_ASSIGN(auto* attention_norm, loader.vector(prefix + "attn_norm.weight", config_.hidden_size));
   MK_ASSIGN(auto qkv, loader.matrices({{prefix + "attn_q.weight", q_rows},
                                        {prefix + "attn_k.weight", kv_rows},
                                        {prefix + "attn_v.weight", kv_rows}},
                                       config_.hidden_size));
   MK_ASSIGN(auto output,
             loader.matrices({{prefix + "attn_output.weight", config_.hidden_size}}, q_rows));
-  MK_ASSIGN(layer.ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
+  MK_ASSIGN(auto* ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
   MK_ASSIGN(auto gate_up, loader.matrices({{prefix + "ffn_gate.weight", config_.intermediate_size},
                                            {prefix + "ffn_up.weight", config_.intermediate_size}},
                                           config_.hidden_size));
   MK_ASSIGN(auto down, loader.matrices({{prefix + "ffn_down.weight", config_.hidden_size}},
                                        config_.intermediate_size));
-  layer.qkv = Linear(std::move(qkv), precision);
-  layer.output = Linear(std::move(output), precision);
-  layer.gate_up = Linear(std::move(gate_up), precision);
-  layer.down = Linear(std::move(down), precision);
-  return layer;
+  return Layer{Linear(std::move(qkv), precision, {attention_norm, eps}),
+               Linear(std::move(output), precision),
+               Linear(std::move(gate_up), precision, {ffn_norm, eps}),
+               Linear(std::move(down), precision)};
 }
 
 Result<void> Llama::load(const Device& device, const WeightFile& file, const LoadOptions& options) {
@@ -71,19 +67,19 @@ Result<void> Llama::load(const Device& device, const WeightFile& file, const Loa
     MK_ASSIGN(Layer layer, load_layer(loader, i, options.precision));
     layers_.push_back(std::move(layer));
   }
-  MK_ASSIGN(output_norm_, loader.vector("output_norm.weight", config_.hidden_size));
+  MK_ASSIGN(auto* output_norm, loader.vector("output_norm.weight", config_.hidden_size));
   std::vector<const Parameter*> head = embedding;
   if (!config_.tie_word_embeddings) {
     MK_ASSIGN(head, loader.matrices({{"output.weight", config_.vocab_size}}, config_.hidden_size));
   }
-  head_ = Linear(std::move(head), options.precision);
+  head_ = Linear(std::move(head), options.precision, {output_norm, config_.rms_norm_eps});
   const int64_t positions =
       options.context_tokens > 0 ? options.context_tokens : config_.max_position_embeddings;
   rope_ = rope_table(positions, config_.head_dim, config_.rope_theta);
   return {};
 }
 
-// The attention of a block, its normed input given: [n, hidden] -> [n, hidden].
+// x + the attention of a block: [n, hidden] -> [n, hidden]. x may be overwritten.
 Tensor Llama::attend(const Context& context, const Tensor& x, const ForwardBatch& batch,
                      int64_t layer) const {
   const ops::AttentionShape shape{config_.num_attention_heads, config_.num_key_value_heads,
@@ -97,7 +93,7 @@ Tensor Llama::attend(const Context& context, const Tensor& x, const ForwardBatch
   const Tensor k = ops::rope(context, ops::columns(context, qkv, q_cols, q_cols + kv_cols), rope);
   const Tensor v = ops::columns(context, qkv, q_cols + kv_cols, q_cols + 2 * kv_cols);
   const Tensor mixed = attention(context, q, k, v, shape, batch.kv, layer);
-  return layers_[layer].output.forward(context, mixed);
+  return layers_[layer].output.forward_add(context, mixed, x);
 }
 
 // The rows of x that logits are wanted of.
@@ -111,7 +107,6 @@ Tensor select_rows(const Context& context, const Tensor& x, const std::vector<in
 }
 
 Tensor Llama::forward(const Context& context, const ForwardBatch& batch) const {
-  const double eps = config_.rms_norm_eps;
   for (const int32_t position : batch.positions) {
     MK_CHECK(position >= 0 && position < rope_.size(0), "llama: position {} of {}", position,
              rope_.size(0));
@@ -119,17 +114,15 @@ Tensor Llama::forward(const Context& context, const ForwardBatch& batch) const {
   Tensor x = ops::embedding(context, embedding_->weight(context), batch.tokens);  // [n, hidden]
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
-    Tensor normed = ops::rms_norm(context, x, layer.attention_norm->tensor(context), eps);
-    x = ops::add(context, x, attend(context, normed, batch, static_cast<int64_t>(i)));
-    normed = ops::rms_norm(context, x, layer.ffn_norm->tensor(context), eps);
-    const Tensor hidden = layer.gate_up.forward_swiglu(context, normed);  // [n, intermediate]
-    x = ops::add(context, x, layer.down.forward(context, hidden));
+    x = attend(context, x, batch, static_cast<int64_t>(i));
+    const Tensor hidden = layer.gate_up.forward_swiglu(context, x);  // [n, intermediate]
+    x = layer.down.forward_add(context, hidden, x);
   }
   if (!batch.logit_rows.empty()) {
     MK_CHECK(!context.records(x), "llama: gradients need the logits of all rows");
     x = select_rows(context, x, batch.logit_rows);
   }
-  return head_.forward(context, ops::rms_norm(context, x, output_norm_->tensor(context), eps));
+  return head_.forward(context, x);
 }
 
 // Reads llama.KEY as a whole number in [low, high].

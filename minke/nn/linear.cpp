@@ -11,7 +11,7 @@ struct Int8Rows {
   kernels::Int8View view;
 };
 
-Int8Rows quantized(const Context& context, const Tensor& x) {
+Int8Rows quantized(const Context& context, const Tensor& x, const InputNorm& norm) {
   const int64_t rows = x.size(0), cols = x.size(1), num_blocks = cols / kernels::kBlockCols;
   Int8Rows made;
   made.q = context.empty(DType::kI8, {rows, cols});
@@ -30,14 +30,20 @@ Int8Rows quantized(const Context& context, const Tensor& x) {
                made.q_low_sum.data<int32_t>(),
                rows,
                cols};
-  kernels::quantize_int8(context.device, x.view(), made.view);
+  if (norm.weight == nullptr) {
+    kernels::quantize_int8(context.device, x.view(), made.view);
+  } else {
+    kernels::rms_norm_quantize_int8(context.device, x.view(),
+                                    norm.weight->tensor({context.device}).view(), norm.eps,
+                                    made.view);
+  }
   return made;
 }
 
 }  // namespace
 
-Linear::Linear(std::vector<const Parameter*> parts, Precision precision)
-    : parts_(std::move(parts)), precision_(precision) {
+Linear::Linear(std::vector<const Parameter*> parts, Precision precision, InputNorm norm)
+    : parts_(std::move(parts)), precision_(precision), norm_(norm) {
   MK_CHECK(!parts_.empty(), "linear: no weights");
   for (const Parameter* part : parts_) {
     MK_CHECK(part->cols == cols(), "linear: parts of {} and {} inputs", part->cols, cols());
@@ -45,42 +51,62 @@ Linear::Linear(std::vector<const Parameter*> parts, Precision precision)
   }
 }
 
+Tensor Linear::normed(const Context& context, const Tensor& x) const {
+  if (norm_.weight == nullptr) return x;
+  return ops::rms_norm(context, x, norm_.weight->tensor(context), norm_.eps);
+}
+
+// Whether all is one integer product.
+bool Linear::multiplies_in_int8() const {
+  return precision_ == Precision::kInt8 && parts_.size() == 1 &&
+         is_block_quantized(parts_.front()->dtype);
+}
+
 Tensor Linear::forward(const Context& context, const Tensor& x) const {
   if (precision_ == Precision::kF32 && parts_.size() == 1) {
-    return ops::linear(context, x, parts_.front()->weight(context));
+    return ops::linear(context, normed(context, x), parts_.front()->weight(context));
   }
   MK_CHECK(!context.records(x), "linear: no gradient in this precision or for mixed formats");
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_});
   Int8Rows int8;
-  Tensor bf16;
+  Tensor f32, bf16;
   int64_t row = 0;
   for (const Parameter* part : parts_) {
     const kernels::PackedView w = part->weight({context.device}).view();
     const View out = y.columns(row, row + part->rows).view();
     row += part->rows;
     if (precision_ == Precision::kInt8 && is_block_quantized(part->dtype)) {
-      if (!int8.q.defined()) int8 = quantized(context, x);
+      if (!int8.q.defined()) int8 = quantized(context, x, norm_);
       kernels::matmul_int8(context.device, int8.view, w, out);
-    } else if (precision_ == Precision::kBf16 && !is_block_quantized(part->dtype) &&
-               cols() % 2 == 0) {
+      continue;
+    }
+    if (!f32.defined()) f32 = normed(context, x);
+    if (precision_ == Precision::kBf16 && !is_block_quantized(part->dtype) && cols() % 2 == 0) {
       if (!bf16.defined()) {
         bf16 = context.empty(DType::kBf16, x.shape());
-        kernels::round_bf16(context.device, x.view(), bf16.view());
+        kernels::round_bf16(context.device, f32.view(), bf16.view());
       }
       kernels::matmul_bf16(context.device, bf16.view(), w, out);
     } else {
-      kernels::matmul(context.device, x.view(), w, out);
+      kernels::matmul(context.device, f32.view(), w, out);
     }
   }
   return y;
 }
 
+Tensor Linear::forward_add(const Context& context, const Tensor& x, const Tensor& residual) const {
+  if (!multiplies_in_int8()) return ops::add(context, residual, forward(context, x));
+  MK_CHECK(!context.records(x, residual), "linear: no gradient for int8 products");
+  const Int8Rows int8 = quantized(context, x, norm_);
+  kernels::matmul_int8(context.device, int8.view, parts_.front()->weight({context.device}).view(),
+                       residual.view(), true);
+  return residual;
+}
+
 Tensor Linear::forward_swiglu(const Context& context, const Tensor& x) const {
-  const bool fuses = precision_ == Precision::kInt8 && parts_.size() == 1 &&
-                     is_block_quantized(parts_.front()->dtype);
-  if (!fuses) return ops::swiglu(context, forward(context, x));
+  if (!multiplies_in_int8()) return ops::swiglu(context, forward(context, x));
   MK_CHECK(!context.records(x), "linear: no gradient for int8 products");
-  const Int8Rows int8 = quantized(context, x);
+  const Int8Rows int8 = quantized(context, x, norm_);
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_ / 2});
   kernels::matmul_int8_swiglu(context.device, int8.view,
                               parts_.front()->weight({context.device}).view(), y.view());

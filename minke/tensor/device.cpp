@@ -30,6 +30,8 @@ const char* cpu_level_name(CpuLevel level) {
       return "neon";
     case CpuLevel::kNeonDot:
       return "neon_dot";
+    case CpuLevel::kNeonI8mm:
+      return "neon_i8mm";
     case CpuLevel::kAvx2:
       return "avx2";
     case CpuLevel::kAvxVnni:
@@ -56,7 +58,9 @@ bool cpu_level_supported(CpuLevel level) {
   return level == CpuLevel::kAvx512Bf16 && vnni && __builtin_cpu_supports("avx512bf16");
 #elif defined(__aarch64__)
   if (level == CpuLevel::kNeon) return true;  // part of every 64-bit Arm
-  return level == CpuLevel::kNeonDot && (::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  const bool dot = (::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  if (level == CpuLevel::kNeonDot) return dot;
+  return level == CpuLevel::kNeonI8mm && dot && (::getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 #else
   return false;
 #endif

@@ -10,14 +10,14 @@ namespace minke {
 
 /// The instruction sets that the CPU kernels are written for, the least first. A level includes the
 /// ones before it in use, not in ISA terms: see cpu_level_supported().
-enum class CpuLevel { kRef, kNeon, kNeonDot, kAvx2, kAvxVnni, kAvx512Vnni, kAvx512Bf16 };
+enum class CpuLevel { kRef, kNeon, kNeonDot, kNeonI8mm, kAvx2, kAvxVnni, kAvx512Vnni, kAvx512Bf16 };
 
 /// All of them, the best first; a CPU runs those of its own kind, and kRef.
 inline constexpr CpuLevel kCpuLevels[] = {
     CpuLevel::kAvx512Bf16, CpuLevel::kAvx512Vnni, CpuLevel::kAvxVnni, CpuLevel::kAvx2,
-    CpuLevel::kNeonDot,    CpuLevel::kNeon,       CpuLevel::kRef};
+    CpuLevel::kNeonI8mm,   CpuLevel::kNeonDot,    CpuLevel::kNeon,    CpuLevel::kRef};
 
-/// "ref", "neon", "neon_dot", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16".
+/// "ref", "neon", "neon_dot", "neon_i8mm", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16".
 const char* cpu_level_name(CpuLevel level);
 /// True when this CPU (and its operating system) can run the level's instructions.
 bool cpu_level_supported(CpuLevel level);

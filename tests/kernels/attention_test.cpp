@@ -287,6 +287,22 @@ TEST_P(AttentionTest, HugeScoresStayFinite) {
   for (const float value : out.span<float>()) ASSERT_TRUE(std::isfinite(value));
 }
 
+TEST_P(AttentionTest, NumbersBeyondF16AreTakenAsItsLargest) {
+  const Device device(1, false, GetParam());
+  const Heads heads{2, 1, 16};
+  Sequence s = random_sequence(random_, DType::kF32, heads, 70);
+  s.k.data<float>()[5] = 1e6f;
+  std::fill_n(s.v.data<float>() + 3 * 16, 16, -1e9f);
+  const Tensor out = run_in_chunks(device, s, heads, DType::kF16, 70);
+  s.k.data<float>()[5] = 65504.0f;
+  std::fill_n(s.v.data<float>() + 3 * 16, 16, -65504.0f);
+  const Tensor expected = run_in_chunks(device, s, heads, DType::kF16, 70);
+  for (int64_t i = 0; i < out.num_elements(); ++i) {
+    ASSERT_TRUE(std::isfinite(out.data<float>()[i]));
+    ASSERT_EQ(out.data<float>()[i], expected.data<float>()[i]);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Levels, AttentionTest, ::testing::ValuesIn(kCpuLevels),
                          [](const auto& param) { return cpu_level_name(param.param); });
 

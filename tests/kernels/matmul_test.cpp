@@ -344,9 +344,37 @@ TEST_P(MatmulTest, IntegerProductsHaveTheBitsOfTheReference) {
       const Tensor y = Tensor::zeros(DType::kF32, {n, rows});
       const Tensor expected = Tensor::zeros(DType::kF32, {n, rows});
       kernels::matmul_int8(device, c.quantized.view, c.w.view(), y.view());
-      kernels::ref::matmul_int8(c.quantized.view, c.w.view(), expected.view(), 0,
+      kernels::ref::matmul_int8(c.quantized.view, c.w.view(), expected.view(), false, 0,
                                 c.w.view().num_panels());
       ASSERT_EQ(first_difference(y, expected), -1) << dtype_info(dtype).name;
+      // Added to a residual, they are that much more, in one rounding.
+      const Tensor sum = random_matrix(random_, DType::kF32, n, rows);
+      kernels::add(device, sum.view(), expected.view(), expected.view());
+      kernels::matmul_int8(device, c.quantized.view, c.w.view(), sum.view(), true);
+      ASSERT_EQ(first_difference(sum, expected), -1) << dtype_info(dtype).name;
+    }
+  }
+}
+
+TEST_P(MatmulTest, QuantizingANormHasTheBitsOfItsParts) {
+  for (const int num_threads : {1, 3}) {
+    const Device device(num_threads, false, GetParam());
+    for (const auto& [rows, cols] : {std::array<int64_t, 2>{1, 32}, {5, 96}, {50, 576}}) {
+      const Tensor wide = random_input(random_, rows, cols + 64);
+      const ConstView x = wide.columns(32, 32 + cols).view();
+      const Tensor weight = random_matrix(random_, DType::kF32, 1, cols);
+      const Tensor normed = Tensor::zeros(DType::kF32, {rows, cols});
+      Quantized expected(rows, cols), out(rows, cols);
+      kernels::rms_norm(device, x, weight.view(), 1e-5, normed.view());
+      kernels::quantize_int8(device, normed.view(), expected.view);
+      kernels::rms_norm_quantize_int8(device, x, weight.view(), 1e-5, out.view);
+      EXPECT_EQ(out.q, expected.q);
+      EXPECT_EQ(out.has_low, expected.has_low);
+      EXPECT_EQ(out.q_low, expected.q_low);
+      EXPECT_EQ(out.scale, expected.scale);
+      EXPECT_EQ(out.scale_sum, expected.scale_sum);
+      EXPECT_EQ(out.q_sum, expected.q_sum);
+      EXPECT_EQ(out.q_low_sum, expected.q_low_sum);
     }
   }
 }

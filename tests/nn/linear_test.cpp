@@ -26,6 +26,25 @@ class LinearTest : public ::testing::Test {
     parts_ = std::move(*made);
     x_ = Tensor::zeros(DType::kF32, {5, kCols});
     for (float& value : x_.span<float>()) value = static_cast<float>(random_.normal());
+    norm_.cols = kCols;
+    norm_.value = Tensor::zeros(DType::kF32, {kCols});
+    for (float& value : norm_.value.span<float>()) value = static_cast<float>(random_.normal());
+  }
+
+  /// Calls check(parts, precision) for each precision with mixed parts, int8's and a plain one.
+  template <class Check>
+  void each_kind(const Check& check) const {
+    for (const Precision precision : {Precision::kF32, Precision::kBf16, Precision::kInt8}) {
+      for (const std::vector<const Parameter*>& parts : {parts_, {parts_[0]}, {parts_[1]}}) {
+        check(parts, precision);
+      }
+    }
+  }
+  static void expect_same(const Tensor& found, const Tensor& expected) {
+    ASSERT_EQ(found.shape(), expected.shape());
+    for (int64_t i = 0; i < found.num_elements(); ++i) {
+      ASSERT_EQ(found.data<float>()[i], expected.data<float>()[i]) << i;
+    }
   }
 
   /// The largest |y - x W^T| over columns [begin, end), where W is plain_.
@@ -51,6 +70,7 @@ class LinearTest : public ::testing::Test {
   std::vector<const Parameter*> parts_;
   std::vector<float> plain_;
   Tensor x_;
+  Parameter norm_;
 };
 
 TEST_F(LinearTest, PartsOfSeveralFormatsStandOneAfterTheOther) {
@@ -76,17 +96,34 @@ TEST_F(LinearTest, Bf16RoundsTheInputAndWeightsOfOtherParts) {
 }
 
 TEST_F(LinearTest, SwigluIsThatOfTheProducts) {
-  for (const Precision precision : {Precision::kF32, Precision::kBf16, Precision::kInt8}) {
-    for (const std::vector<const Parameter*>& parts : {parts_, {parts_[0]}, {parts_[1]}}) {
+  each_kind([&](const auto& parts, Precision precision) {
+    const Linear linear(parts, precision);
+    expect_same(linear.forward_swiglu({device_}, x_),
+                ops::swiglu({device_}, linear.forward({device_}, x_)));
+  });
+}
+
+TEST_F(LinearTest, AnInputNormIsThatOfTheOp) {
+  each_kind([&](const auto& parts, Precision precision) {
+    const Tensor normed = ops::rms_norm({device_}, x_, norm_.value, 1e-5);
+    const Linear plain(parts, precision);
+    const Linear linear(parts, precision, {&norm_, 1e-5});
+    expect_same(linear.forward({device_}, x_), plain.forward({device_}, normed));
+    expect_same(linear.forward_swiglu({device_}, x_), plain.forward_swiglu({device_}, normed));
+  });
+}
+
+TEST_F(LinearTest, AddingToAResidualIsThatOfTheOp) {
+  each_kind([&](const auto& parts, Precision precision) {
+    for (const int64_t num_rows : {1, 5}) {
       const Linear linear(parts, precision);
-      const Tensor expected = ops::swiglu({device_}, linear.forward({device_}, x_));
-      const Tensor y = linear.forward_swiglu({device_}, x_);
-      ASSERT_EQ(y.shape(), expected.shape());
-      for (int64_t i = 0; i < y.num_elements(); ++i) {
-        ASSERT_EQ(y.data<float>()[i], expected.data<float>()[i]) << i;
-      }
+      const Tensor x = x_.rows(0, num_rows);
+      Tensor residual = Tensor::zeros(DType::kF32, {num_rows, linear.rows()});
+      for (float& value : residual.span<float>()) value = static_cast<float>(num_rows) / 3.0f;
+      const Tensor expected = ops::add({device_}, residual, linear.forward({device_}, x));
+      expect_same(linear.forward_add({device_}, x, residual), expected);
     }
-  }
+  });
 }
 
 TEST_F(LinearTest, OnePartInF32IsTheOpThatTrains) {
@@ -96,9 +133,7 @@ TEST_F(LinearTest, OnePartInF32IsTheOpThatTrains) {
   const Context recording{device_, &tape};
   const Tensor recorded = linear.forward(recording, x_);
   EXPECT_NE(recorded.var(), 0u);
-  for (int64_t i = 0; i < y.num_elements(); ++i) {
-    EXPECT_EQ(y.data<float>()[i], recorded.data<float>()[i]) << i;
-  }
+  expect_same(recorded, y);
 }
 
 using LinearDeathTest = LinearTest;

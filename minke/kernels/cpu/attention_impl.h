@@ -1,4 +1,5 @@
-// Attention over pages, RMSNorm and SwiGLU. Included inside a namespace, after activation_impl.h.
+// Attention over pages, RMSNorm and SwiGLU. Included inside a namespace, after activation_impl.h
+// and tile_impl.h.
 
 // In i8 the numbers without their token's scale.
 template <DType kKv>
@@ -18,11 +19,13 @@ static inline const std::byte* page_keys(const AttentionTask& task, int64_t firs
   return task.pages.data + page * task.pages.page_bytes() + task.kv_head * task.pages.head_bytes();
 }
 
-// Fetches the cache lines of `count` numbers, `ahead` bytes further, if that is not 0.
+// Fetches the cache lines of `count` numbers, `ahead` bytes further, if that is not 0. (g++ 12
+// drops calls of a function that only prefetches, unless it is inlined at once.)
 template <DType kKv>
-static inline void fetch_ahead(const std::byte* data, int64_t index, int64_t count, int64_t ahead) {
+[[gnu::always_inline]] static inline void fetch_ahead(const std::byte* data, int64_t index,
+                                                      int64_t count, int64_t ahead) {
   if (ahead == 0) return;
-  constexpr int64_t kBytes = kKv == DType::kI8 ? 1 : kKv == DType::kF16 ? 2 : 4;
+  constexpr int64_t kBytes = KvPages{.dtype = kKv}.element_bytes();
   const std::byte* begin = data + index * kBytes + ahead;
   for (int64_t at = 0; at < count * kBytes; at += 64) __builtin_prefetch(begin + at, 0, 2);
 }
@@ -31,8 +34,9 @@ static inline void fetch_ahead(const std::byte* data, int64_t index, int64_t cou
 template <DType kKv>
 static inline Simd::F scaled_by_token(Simd::F x, const std::byte* head, int64_t head_dim,
                                       int64_t t) {
-  if constexpr (kKv != DType::kI8) return x;
-  const std::byte* scales = head + head_dim * kPageTokens;
+  constexpr KvPages kPages{.dtype = kKv};
+  if constexpr (!kPages.has_scales()) return x;
+  const std::byte* scales = head + head_dim * kPageTokens * kPages.element_bytes();
   return Simd::mul(x, Simd::load(reinterpret_cast<const float*>(scales) + t));
 }
 
@@ -242,37 +246,28 @@ static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task, 
   for (const SpanResult& result : results) divide_by_sum(result, head_dim);
 }
 
-// Takes the columns of the task from `column` on in tiles of kCols, the rest in smaller ones.
+// The kCols columns of the task from `column` on.
 template <int kCols, DType kKv>
 static void attend_columns(const AttentionTask& task, int64_t column) {
   const int64_t group = task.group();
   const int64_t head_dim = task.pages.head_dim;
-  const int64_t num_columns = (task.row_end - task.row_begin) * group;
-  for (; column + kCols <= num_columns; column += kCols) {
-    AttentionTile<kCols> tile;
-    int64_t num_keys = 0;  // the last row sees the most
-    for (int c = 0; c < kCols; ++c) {
-      const int64_t row = task.row_begin + (column + c) / group;
-      const int64_t head = task.kv_head * group + (column + c) % group;
-      tile.q[c] = task.q.row<float>(task.segment.row_begin + row) + head * head_dim;
-      tile.out[c] = task.partial != nullptr
-                        ? task.partial[column + c].out
-                        : task.out.row<float>(task.segment.row_begin + row) + head * head_dim;
-      tile.num_keys[c] = num_keys = task.segment.position + row + 1;
-    }
-    if (task.partial == nullptr) {
-      attend<kCols, kKv>(tile, task, num_keys);
-      continue;
-    }
-    RunningSoftmax<kCols> running;
-    attend_span<kCols, kKv>(tile, task, task.span, num_keys, running);
-    for (int c = 0; c < kCols; ++c) {
-      task.partial[column + c].max = running.max[c];
-      task.partial[column + c].sum = running.sum[c];
-    }
+  AttentionTile<kCols> tile;
+  int64_t num_keys = 0;  // the last row sees the most
+  for (int c = 0; c < kCols; ++c) {
+    const int64_t row = task.row_begin + (column + c) / group;
+    const int64_t head = task.kv_head * group + (column + c) % group;
+    tile.q[c] = task.q.row<float>(task.segment.row_begin + row) + head * head_dim;
+    tile.out[c] = task.partial != nullptr
+                      ? task.partial[column + c].out
+                      : task.out.row<float>(task.segment.row_begin + row) + head * head_dim;
+    tile.num_keys[c] = num_keys = task.segment.position + row + 1;
   }
-  if constexpr (kCols > 1) {
-    if (column < num_columns) attend_columns<kCols - 1, kKv>(task, column);
+  if (task.partial == nullptr) return attend<kCols, kKv>(tile, task, num_keys);
+  RunningSoftmax<kCols> running;
+  attend_span<kCols, kKv>(tile, task, task.span, num_keys, running);
+  for (int c = 0; c < kCols; ++c) {
+    task.partial[column + c].max = running.max[c];
+    task.partial[column + c].sum = running.sum[c];
   }
 }
 
@@ -295,14 +290,21 @@ void join_spans(const AttentionTask& task, int64_t num_spans) {
   }
 }
 
+template <DType kKv>
+static void attend_all(const AttentionTask& task) {
+  const int64_t num_columns = (task.row_end - task.row_begin) * task.group();
+  each_tile<Simd::kAttentionCols>(
+      0, num_columns, [&]<int kCols>(int64_t column) { attend_columns<kCols, kKv>(task, column); });
+}
+
 void attention(const AttentionTask& task) {
   switch (task.pages.dtype) {
     case DType::kF16:
-      return attend_columns<Simd::kAttentionCols, DType::kF16>(task, 0);
+      return attend_all<DType::kF16>(task);
     case DType::kI8:
-      return attend_columns<Simd::kAttentionCols, DType::kI8>(task, 0);
+      return attend_all<DType::kI8>(task);
     default:
-      return attend_columns<Simd::kAttentionCols, DType::kF32>(task, 0);
+      return attend_all<DType::kF32>(task);
   }
 }
 
@@ -318,8 +320,10 @@ static inline void store_kv(const float* from, DType dtype, std::byte* head, int
                             int64_t step, int64_t token, int64_t head_dim) {
   if (dtype == DType::kF16) {
     uint16_t half[kHeadDimMax];
+    const Simd::F most = Simd::set1(kF16Max), least = Simd::set1(-kF16Max);
     for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
-      Simd::store_f16(half + d, Simd::load(from + d));
+      const Simd::F x = Simd::load(from + d);
+      Simd::store_f16(half + d, Simd::min(Simd::max(x, least), most));
     }
     scatter(half, reinterpret_cast<uint16_t*>(head) + first, step, head_dim);
   } else if (dtype == DType::kI8) {

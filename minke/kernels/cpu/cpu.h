@@ -15,8 +15,8 @@
   void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,         \
               int64_t panel_end, std::byte* scratch);                                              \
   void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, int64_t row_end); \
-  void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,     \
-                   int64_t panel_end, std::byte* scratch);                                         \
+  void matmul_int8(const Int8View& x, const PackedView& w, const View& y, bool add,                \
+                   int64_t panel_begin, int64_t panel_end, std::byte* scratch);                    \
   void matmul_int8_swiglu(const Int8View& x, const PackedView& w, const View& y,                   \
                           int64_t panel_begin, int64_t panel_end, std::byte* scratch);             \
   void attention(const AttentionTask& task);                                                       \
@@ -61,10 +61,11 @@ MK_DECLARE_BF16_KERNELS(avx512_bf16)
 #elif defined(__aarch64__)
 MK_DECLARE_CPU_KERNELS(neon)
 MK_DECLARE_CPU_KERNELS(neon_dot)
-#define MK_IMPLEMENTATIONS(function, ref)                                        \
-  {                                                                              \
-    {CpuLevel::kNeonDot, neon_dot::function}, {CpuLevel::kNeon, neon::function}, \
-        {CpuLevel::kRef, ref},                                                   \
+MK_DECLARE_CPU_KERNELS(neon_i8mm)
+#define MK_IMPLEMENTATIONS(function, ref)                                                 \
+  {                                                                                       \
+    {CpuLevel::kNeonI8mm, neon_i8mm::function}, {CpuLevel::kNeonDot, neon_dot::function}, \
+        {CpuLevel::kNeon, neon::function}, {CpuLevel::kRef, ref},                         \
   }
 #else
 #define MK_IMPLEMENTATIONS(function, ref) \

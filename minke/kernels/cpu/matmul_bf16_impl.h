@@ -84,16 +84,12 @@ static void bf16_tile(const ConstView& x, int64_t row, const Weights& weights,
   store_tile<kRows, kPanels>(f, row, out);
 }
 
-// The rows from `row` on in tiles of kRows, the rest in smaller ones.
+// Tiles of kRows rows at most.
 template <int kRows, int kPanels, class Weights>
-static void bf16_tiles(const ConstView& x, int64_t row, const Weights& weights,
-                       const TileOutputs& out) {
-  for (; row + kRows <= x.rows; row += kRows) {
-    bf16_tile<kRows, kPanels>(x, row, weights, out);
-  }
-  if constexpr (kRows > 1) {
-    if (row < x.rows) bf16_tiles<kRows - 1, kPanels>(x, row, weights, out);
-  }
+static void bf16_tiles(const ConstView& x, const Weights& weights, const TileOutputs& out) {
+  each_tile<kRows>(0, x.rows, [&]<int kTileRows>(int64_t row) {
+    bf16_tile<kTileRows, kPanels>(x, row, weights, out);
+  });
 }
 
 // kPanels panels from `p` on.
@@ -104,7 +100,7 @@ static void bf16_panels(const ConstView& x, const PackedView& w, const View& y, 
   PackedPairs<kW> packed;
   for (int i = 0; i < kPanels; ++i) packed.panels[i] = w.data + (p + i) * panel_bytes;
   constexpr int kFewRows = 4;
-  if (x.rows <= kFewRows) return bf16_tiles<kFewRows, kPanels>(x, 0, packed, outputs_at(y, w, p));
+  if (x.rows <= kFewRows) return bf16_tiles<kFewRows, kPanels>(x, packed, outputs_at(y, w, p));
   for (int i = 0; i < kPanels; i += 2) {
     ExpandedPairs expanded;
     constexpr int kTogether = kPanels < 2 ? 1 : 2;
@@ -115,7 +111,7 @@ static void bf16_panels(const ConstView& x, const PackedView& w, const View& y, 
       }
       expanded.panels[j] = to;
     }
-    bf16_tiles<Simd::kFloatRows, kTogether>(x, 0, expanded, outputs_at(y, w, p + i));
+    bf16_tiles<Simd::kFloatRows, kTogether>(x, expanded, outputs_at(y, w, p + i));
   }
 }
 

@@ -45,15 +45,12 @@ static void float_tile(const ConstView& x, int64_t row, const Weights& weights,
   store_tile<kRows, kPanels>(f, row, out);
 }
 
+// Tiles of kRows rows at most.
 template <int kRows, int kPanels, class Weights>
-static void float_tiles(const ConstView& x, int64_t row, const Weights& weights,
-                        const TileOutputs& out) {
-  for (; row + kRows <= x.rows; row += kRows) {
-    float_tile<kRows, kPanels>(x, row, weights, out);
-  }
-  if constexpr (kRows > 1) {
-    if (row < x.rows) float_tiles<kRows - 1, kPanels>(x, row, weights, out);
-  }
+static void float_tiles(const ConstView& x, const Weights& weights, const TileOutputs& out) {
+  each_tile<kRows>(0, x.rows, [&]<int kTileRows>(int64_t row) {
+    float_tile<kTileRows, kPanels>(x, row, weights, out);
+  });
 }
 
 // Up to four rows: the weights go from memory through registers, kPanels panels at a time, so many
@@ -65,7 +62,7 @@ static void halves_panels(const ConstView& x, const PackedView& w, const View& y
   PackedHalves<kW> weights;
   for (; p + kPanels <= panel_end; p += kPanels) {
     for (int i = 0; i < kPanels; ++i) weights.panels[i] = w.data + (p + i) * panel_bytes;
-    float_tiles<kRows, kPanels>(x, 0, weights, outputs_at(y, w, p));
+    float_tiles<kRows, kPanels>(x, weights, outputs_at(y, w, p));
   }
   if constexpr (kPanels > 1) {
     if (p < panel_end) halves_panels<kW, kRows, 1>(x, w, y, p, panel_end);
@@ -139,9 +136,9 @@ void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t pane
           float_panel(w, w.data + (p + i) * bytes, scratch + i * w.cols * kPanelRows * 4);
     }
     if (full) {
-      float_tiles<Simd::kFloatRows, Simd::kTilePanels>(x, 0, weights, outputs_at(y, w, p));
+      float_tiles<Simd::kFloatRows, Simd::kTilePanels>(x, weights, outputs_at(y, w, p));
     } else {
-      float_tiles<Simd::kFloatRows, 1>(x, 0, weights, outputs_at(y, w, p));
+      float_tiles<Simd::kFloatRows, 1>(x, weights, outputs_at(y, w, p));
     }
   }
 }

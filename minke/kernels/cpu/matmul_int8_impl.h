@@ -132,8 +132,8 @@ static inline void few_sums(const Int8View& x, const RowStarts<kRows>& rows, con
 // Panels [begin, end) of y; with kSwiglu the gate's panels, the up's being y.cols further. Where x
 // has fewer rows than kRows, its last one is computed more than once.
 template <class Format, int kRows, bool kSwiglu>
-static void int8_few(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
-                     int64_t panel_end) {
+static void int8_few(const Int8View& x, const PackedView& w, const View& y, bool add,
+                     int64_t panel_begin, int64_t panel_end) {
   const int64_t panel_bytes = x.cols / Format::kLayout.unit_cols * Format::kLayout.unit_bytes;
   RowStarts<kRows> rows;
   for (int r = 0; r < kRows; ++r) {
@@ -151,7 +151,53 @@ static void int8_few(const Int8View& x, const PackedView& w, const View& y, int6
       }
     }
     for (int r = 0; r < kRows && r < x.rows; ++r) {
-      store_panel(f[r], y.row<float>(r) + p * kPanelRows, w.rows - p * kPanelRows);
+      store_panel(f[r], add, y.row<float>(r) + p * kPanelRows, w.rows - p * kPanelRows);
+    }
+  }
+}
+
+// tile_dots() by products of two rows with two outputs. Two vectors of outputs at a time: four
+// weight operands and the sums of eight rows fit in 32 registers. (S as in dot().)
+template <class Kind, int kRows, int kVecs, class S = Simd>
+static inline void tile_dots_two_by_two(Simd::I (&sum)[kRows][kVecs],
+                                        const std::byte* const* groups, const int8_t* a,
+                                        int64_t stride) {
+  constexpr int kTogether = 2;
+  for (int v = 0; v < kVecs; v += kTogether) {
+    Simd::I first[kRows / 2][kTogether], last[kRows / 2][kTogether];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows / 2; ++r) {
+      for (int i = 0; i < kTogether; ++i) first[r][i] = last[r][i] = Simd::zero_int();
+    }
+#pragma GCC unroll 4
+    for (int step = 0; step < Kind::Group::kSteps; step += 2) {
+      Simd::I w[kTogether][2];
+#pragma GCC unroll 2
+      for (int i = 0; i < kTogether; ++i) {
+        const std::byte* line = groups[v + i] + step * kLineBytes;
+        const Simd::I even = Simd::load_int(line), odd = Simd::load_int(line + kLineBytes);
+        w[i][0] = S::first_two(even, odd);
+        w[i][1] = S::last_two(even, odd);
+      }
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows / 2; ++r) {
+        const int8_t* from = a + 2 * r * stride + step * 4;
+        const Simd::I two = S::load_two(from, from + stride);
+#pragma GCC unroll 2
+        for (int i = 0; i < kTogether; ++i) {
+          first[r][i] = S::dot_two_by_two(first[r][i], two, w[i][0]);
+          last[r][i] = S::dot_two_by_two(last[r][i], two, w[i][1]);
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows / 2; ++r) {
+      for (int i = 0; i < kTogether; ++i) {
+        const Simd::I low = S::low_halves(first[r][i], last[r][i]);
+        const Simd::I high = S::high_halves(first[r][i], last[r][i]);
+        sum[2 * r][v + i] = Simd::add_int(sum[2 * r][v + i], low);
+        sum[2 * r + 1][v + i] = Simd::add_int(sum[2 * r + 1][v + i], high);
+      }
     }
   }
 }
@@ -160,6 +206,9 @@ static void int8_few(const Int8View& x, const PackedView& w, const View& y, int6
 template <class Kind, int kRows, int kVecs>
 static inline void tile_dots(Simd::I (&sum)[kRows][kVecs], const std::byte* const* groups,
                              const int8_t* a, int64_t stride) {
+  if constexpr (Simd::kTwoByTwo && kRows % 2 == 0) {
+    return tile_dots_two_by_two<Kind>(sum, groups, a, stride);
+  }
 #pragma GCC unroll 8
   for (int step = 0; step < Kind::Group::kSteps; ++step) {
     Simd::I w[kVecs];
@@ -298,32 +347,30 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
       for (int h = 0; h < kHalves; ++h) {
         sums.f[r][h] = swiglu_of(sums.f[r][h], sums.f[r][kHalves + h]);
       }
-      store_panel(sums.f[r], panels.out.y.row<float>(row + r) + panels.out.first_col, kPanelRows);
+      store_panel(sums.f[r], false, panels.out.y.row<float>(row + r) + panels.out.first_col,
+                  kPanelRows);
     }
   } else {
     store_tile<kRows, kPanels>(sums.f, row, panels.out);
   }
 }
 
-// Runs the rows from `row` on in tiles of kRows, the rest in smaller ones.
+// Tiles of kRows rows at most.
 template <class Kind, int kRows, int kPanels, bool kSwiglu>
-static void int8_tiles(const Int8View& x, int64_t row, const TilePanels& panels, ReadAhead& ahead) {
-  for (; row + kRows <= x.rows; row += kRows) {
-    int8_tile<Kind, kRows, kPanels, kSwiglu>(x, row, panels, ahead);
-  }
-  if constexpr (kRows > 1) {
-    if (row < x.rows) int8_tiles<Kind, kRows - 1, kPanels, kSwiglu>(x, row, panels, ahead);
-  }
+static void int8_tiles(const Int8View& x, const TilePanels& panels, ReadAhead& ahead) {
+  each_tile<kRows>(0, x.rows, [&]<int kTileRows>(int64_t row) {
+    int8_tile<Kind, kTileRows, kPanels, kSwiglu>(x, row, panels, ahead);
+  });
 }
 
 template <class Format, bool kSwiglu>
-static void int8_panels(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
-                        int64_t panel_end, std::byte* scratch) {
+static void int8_panels(const Int8View& x, const PackedView& w, const View& y, bool add,
+                        int64_t panel_begin, int64_t panel_end, std::byte* scratch) {
   using Kind = KindOf<Format>;
-  if (x.rows == 1) return int8_few<Format, 1, kSwiglu>(x, w, y, panel_begin, panel_end);
-  if (x.rows == 2) return int8_few<Format, 2, kSwiglu>(x, w, y, panel_begin, panel_end);
+  if (x.rows == 1) return int8_few<Format, 1, kSwiglu>(x, w, y, add, panel_begin, panel_end);
+  if (x.rows == 2) return int8_few<Format, 2, kSwiglu>(x, w, y, add, panel_begin, panel_end);
   if (x.rows <= kFewRows) {
-    return int8_few<Format, kFewRows, kSwiglu>(x, w, y, panel_begin, panel_end);
+    return int8_few<Format, kFewRows, kSwiglu>(x, w, y, add, panel_begin, panel_end);
   }
   const int64_t panel_bytes = x.cols / Format::kLayout.unit_cols * Format::kLayout.unit_bytes;
   // Panels of y that a tile makes, and panels of w that it needs for each.
@@ -335,7 +382,7 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
   };
   const int64_t num_blocks = (x.rows + kRows - 1) / kRows * x.num_blocks();  // of all tiles
   for (int64_t p = panel_begin; p < panel_end; p += kStep) {
-    TilePanels panels{{}, Format::kBias, outputs_at(y, w, p)};
+    TilePanels panels{{}, Format::kBias, outputs_at(y, w, p, add)};
     const bool full = p + kStep <= panel_end;
     for (int i = 0; i < (full ? kStep * kEach : 1); ++i) {
       // Expanded, an input takes 24 bytes at most of the 64 that the scratch has for it.
@@ -351,20 +398,20 @@ static void int8_panels(const Int8View& x, const PackedView& w, const View& y, i
       ahead.block_bytes = (panel_bytes / num_blocks + 63) / 64 * 64;
     }
     if (full) {
-      int8_tiles<Kind, kRows, kStep * kEach, kSwiglu>(x, 0, panels, ahead);
+      int8_tiles<Kind, kRows, kStep * kEach, kSwiglu>(x, panels, ahead);
     } else if constexpr (!kSwiglu) {
-      int8_tiles<Kind, kRows, 1, false>(x, 0, panels, ahead);
+      int8_tiles<Kind, kRows, 1, false>(x, panels, ahead);
     }
   }
 }
 
 template <bool kSwiglu>
-static inline void int8_formats(const Int8View& x, const PackedView& w, const View& y,
+static inline void int8_formats(const Int8View& x, const PackedView& w, const View& y, bool add,
                                 int64_t panel_begin, int64_t panel_end, std::byte* scratch) {
   switch (w.dtype) {
 #define MK_BLOCK_FORMAT(id, ...) \
   case DType::id:                \
-    return int8_panels<FormatOf<DType::id>, kSwiglu>(x, w, y, panel_begin, panel_end, scratch);
+    return int8_panels<FormatOf<DType::id>, kSwiglu>(x, w, y, add, panel_begin, panel_end, scratch);
 #include "minke/dtype/block_formats.def"
 #undef MK_BLOCK_FORMAT
     default:
@@ -372,15 +419,15 @@ static inline void int8_formats(const Int8View& x, const PackedView& w, const Vi
   }
 }
 
-void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
-                 int64_t panel_end, std::byte* scratch) {
-  int8_formats<false>(x, w, y, panel_begin, panel_end, scratch);
+void matmul_int8(const Int8View& x, const PackedView& w, const View& y, bool add,
+                 int64_t panel_begin, int64_t panel_end, std::byte* scratch) {
+  int8_formats<false>(x, w, y, add, panel_begin, panel_end, scratch);
 }
 
 // w's panels are whole: the gate's first, the up's in the second half.
 void matmul_int8_swiglu(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
                         int64_t panel_end, std::byte* scratch) {
-  int8_formats<true>(x, w, y, panel_begin, panel_end, scratch);
+  int8_formats<true>(x, w, y, false, panel_begin, panel_end, scratch);
 }
 
 // Stores values * factor rounded to nearest even as int8, and the sums of its two sixteens; what

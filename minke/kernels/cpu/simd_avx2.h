@@ -8,6 +8,7 @@ struct Simd : X86 {
   // Register tiles: rows of activations x vectors of outputs, of 16 registers.
   static constexpr int kFloatRows = 6;
   static constexpr int kInt8Rows = 4;
+  static constexpr bool kTwoByTwo = false;
   static constexpr int kTilePanels = 1;
   static constexpr int kAttentionCols = 3;
   static constexpr int kAttentionVecs = 4;

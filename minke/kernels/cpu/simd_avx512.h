@@ -8,6 +8,7 @@ struct Simd : X86 {
   // Register tiles: rows of activations x vectors of outputs, of 32 registers.
   static constexpr int kFloatRows = 8;
   static constexpr int kInt8Rows = 6;
+  static constexpr bool kTwoByTwo = false;
   static constexpr int kTilePanels = 2;
   static constexpr int kAttentionCols = 6;
   static constexpr int kAttentionVecs = 4;

@@ -1,5 +1,6 @@
 // The vectors of 64-bit Arm: 4 lanes. Included inside a namespace by neon.cpp (what every such CPU
-// has) and neon_dot.cpp (with the dot products of Armv8.2).
+// has), neon_dot.cpp (with the dot products of Armv8.2) and neon_i8mm.cpp (with the products of two
+// rows by two columns of Armv8.6).
 
 struct Simd {
   using F = float32x4_t;  // 4 x f32
@@ -7,7 +8,13 @@ struct Simd {
   static constexpr int kLanes = 4;
   // Register tiles: rows of activations x vectors of outputs, of 32 registers.
   static constexpr int kFloatRows = 6;
+#ifdef __ARM_FEATURE_MATMUL_INT8
+  static constexpr bool kTwoByTwo = true;
+  static constexpr int kInt8Rows = 8;
+#else
+  static constexpr bool kTwoByTwo = false;
   static constexpr int kInt8Rows = 5;
+#endif
   static constexpr int kTilePanels = 1;
   static constexpr int kAttentionCols = 5;
   static constexpr int kAttentionVecs = 4;
@@ -101,6 +108,20 @@ struct Simd {
     return vpadalq_s16(sum, vpaddq_s16(low, high));
 #endif
   }
+#ifdef __ARM_FEATURE_MATMUL_INT8
+  // Eight bytes of each.
+  static I load_two(const int8_t* a, const int8_t* b) {
+    return bytes(vcombine_s8(vld1_s8(a), vld1_s8(b)));
+  }
+  // Of two lines of four weights a row: eight weights of the first two rows, and of the others.
+  static I first_two(I line, I next) { return vzip1q_s32(line, next); }
+  static I last_two(I line, I next) { return vzip2q_s32(line, next); }
+  // sum + {a0 w0, a0 w1, a1 w0, a1 w1}, products of eight signed bytes.
+  static I dot_two_by_two(I sum, I a, I w) { return vmmlaq_s32(sum, bytes(a), bytes(w)); }
+  // Such sums with four rows of w: those of a0, and of a1.
+  static I low_halves(I a, I b) { return vcombine_s32(vget_low_s32(a), vget_low_s32(b)); }
+  static I high_halves(I a, I b) { return vcombine_s32(vget_high_s32(a), vget_high_s32(b)); }
+#endif
   // w unsigned, below 128 (narrow weights): the same bytes as signed.
   static I dot4(I sum, I w, I a) { return dot4_signed(sum, w, a); }
   // The sum of 16 signed bytes.

@@ -128,7 +128,7 @@ void store_token(const ConstView& from, int64_t row, int64_t kv_head, const KvPa
     } else if (pages.dtype == DType::kI8) {
       store(d, static_cast<int8_t>(std::nearbyint(x[d] * int8_factor(max))));
     } else {
-      store(d, f32_to_f16(x[d]));
+      store(d, f32_to_f16(std::clamp(x[d], -kF16Max, kF16Max)));
     }
   }
   if (!pages.has_scales()) return;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "minke/base/check.h"
 #include "minke/kernels/panel_block.h"
@@ -91,21 +92,25 @@ void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, i
   }
 }
 
-void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
-                 int64_t panel_end) {
+void matmul_int8(const Int8View& x, const PackedView& w, const View& y, bool add,
+                 int64_t panel_begin, int64_t panel_end) {
   MK_CHECK(is_block_quantized(w.dtype) && x.cols == w.cols && y.rows == x.rows && y.cols == w.rows,
            "ref matmul_int8: x [{}, {}], w {} [{}, {}], y [{}, {}]", x.rows, x.cols,
            dtype_info(w.dtype).name, w.rows, w.cols, y.rows, y.cols);
   const bool has_min = block_format(w.dtype).has_min;
+  std::vector<float> sums(x.rows);
   for (int64_t row = panel_begin * kPanelRows; row < std::min(panel_end * kPanelRows, w.rows);
        ++row) {
-    for (int64_t i = 0; i < x.rows; ++i) y.row<float>(i)[row] = 0.0f;
+    std::fill(sums.begin(), sums.end(), 0.0f);
     for (int64_t b = 0; b < x.num_blocks(); ++b) {
       const RowBlock block = read_row_block(w, row, b);
       for (int64_t i = 0; i < x.rows; ++i) {
-        float& sum = y.row<float>(i)[row];
-        sum = add_block(sum, block, has_min, x, i * x.num_blocks() + b);
+        sums[i] = add_block(sums[i], block, has_min, x, i * x.num_blocks() + b);
       }
+    }
+    for (int64_t i = 0; i < x.rows; ++i) {
+      float& out = y.row<float>(i)[row];
+      out = add ? out + sums[i] : sums[i];
     }
   }
 }

@@ -15,8 +15,8 @@ void round_bf16(const ConstView& x, const View& out, int64_t row_begin, int64_t 
 void matmul_bf16(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,
                  int64_t panel_end);
 void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, int64_t row_end);
-void matmul_int8(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
-                 int64_t panel_end);
+void matmul_int8(const Int8View& x, const PackedView& w, const View& y, bool add,
+                 int64_t panel_begin, int64_t panel_end);
 
 /// See kernels/attention.h and AttentionTask.
 void attention(const AttentionTask& task);

@@ -1,0 +1,21 @@
+#include "minke/kernels/cpu/cpu.h"
+
+#ifdef __ARM_FEATURE_MATMUL_INT8
+#include <arm_neon.h>
+
+namespace minke::kernels::neon_i8mm {
+#include "minke/kernels/cpu/simd_neon.h"
+
+#include "minke/kernels/cpu/activation_impl.h"
+
+#include "minke/kernels/cpu/tile_impl.h"
+
+#include "minke/kernels/cpu/block_impl.h"
+
+#include "minke/kernels/cpu/matmul_impl.h"
+
+#include "minke/kernels/cpu/matmul_int8_impl.h"
+
+#include "minke/kernels/cpu/attention_impl.h"
+}  // namespace minke::kernels::neon_i8mm
+#endif

@@ -50,20 +50,6 @@ double TextResult::decode_tokens_per_second() const {
   return static_cast<double>(token_ids.size() - 1) / decode_seconds;
 }
 
-const char* finish_name(FinishReason finish) {
-  switch (finish) {
-    case FinishReason::kStop:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-    case FinishReason::kFailed:
-      return "failed";
-  }
-  return "failed";
-}
-
 std::string speed_text(const TextResult& result) {
   std::string cached;
   if (result.cached_tokens > 0) cached = fmt::format("{} of them cached, ", result.cached_tokens);

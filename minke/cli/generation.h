@@ -42,9 +42,6 @@ struct TextResult {
 Result<TextResult> generate_text(Engine& engine, const Tokenizer& tokenizer, TextRequest request,
                                  const std::function<void(std::string_view)>& on_text);
 
-/// "stop" or "length" (or "cancelled", "failed").
-const char* finish_name(FinishReason finish);
-
 /// "37 prompt tokens in 0.12 s (308/s), 64 tokens at 55.3/s, first after 0.13 s".
 std::string speed_text(const TextResult& result);
 

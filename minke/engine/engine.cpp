@@ -149,20 +149,20 @@ void Engine::Impl::step() {
   const std::vector<int> num_rows = schedule();
   guess(num_rows);
   std::vector<ModelRunner::Rows> rows;
+  std::vector<size_t> taken;  // whose rows they are
   for (size_t i = 0; i < running.size(); ++i) {
-    if (num_rows[i] > 0) rows.push_back(rows_of(running[i], num_rows[i]));
+    if (num_rows[i] == 0) continue;
+    rows.push_back(rows_of(running[i], num_rows[i]));
+    taken.push_back(i);
   }
   const Tensor logits = runner.run(rows);
   int64_t logit_row = 0;
-  size_t next = 0;
-  for (size_t i = 0; i < running.size(); ++i) {
-    if (num_rows[i] == 0) continue;
-    Sequence& sequence = running[i];
-    sequence.num_computed += num_rows[i];
-    remember(sequence, num_rows[i]);
-    const int64_t num_logits = rows[next++].num_logits;
-    if (num_logits > 0) advance_all(sequence, logits, logit_row);
-    logit_row += num_logits;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    Sequence& sequence = running[taken[i]];
+    sequence.num_computed += num_rows[taken[i]];
+    remember(sequence, num_rows[taken[i]]);
+    if (rows[i].num_logits > 0) advance_all(sequence, logits, logit_row);
+    logit_row += rows[i].num_logits;
   }
   ++counts.steps;
 }

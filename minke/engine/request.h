@@ -47,6 +47,21 @@ enum class FinishReason {
   kFailed,     ///< the engine could not go on (out of KV pages); `TokenEvent::error` says why
 };
 
+/// "stop", "length", "cancelled", "failed".
+constexpr const char* finish_name(FinishReason finish) {
+  switch (finish) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kFailed:
+      return "failed";
+  }
+  return "failed";
+}
+
 /// A generation to run: token ids in, token ids out. The engine never sees text.
 struct Request {
   std::vector<int32_t> prompt;  ///< 1 or more ids, each below the vocabulary's size

@@ -12,15 +12,10 @@
 namespace minke {
 namespace {
 
-const char* finish_name(FinishReason finish) {
-  switch (finish) {
-    case FinishReason::kStop:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    default:
-      return "insufficient_system_resource";  // DeepSeek's word for a run cut short
-  }
+const char* api_finish_name(FinishReason finish) {
+  const bool whole = finish == FinishReason::kStop || finish == FinishReason::kLength;
+  // DeepSeek's word for a run cut short
+  return whole ? finish_name(finish) : "insufficient_system_resource";
 }
 
 void append(std::vector<TokenLogprob>& to, std::vector<TokenLogprob>& from) {
@@ -183,7 +178,7 @@ void Runs::process(Run& run, size_t index, const TokenEvent& event) {
       fail_run(run, "the generation was interrupted");
     } else {
       if (*event.finish == FinishReason::kFailed) log_warn("server: {}", event.error);
-      finish_answer(run, index, finish_name(*event.finish));
+      finish_answer(run, index, api_finish_name(*event.finish));
     }
   }
   if (!std::exchange(answer.ended, true)) ++run.num_ended;

@@ -145,6 +145,11 @@ class BadInput(unittest.TestCase):
         self.expect(2, "run", MODEL, "hello", "--temperature", "hot")
         self.expect(2, "run", MODEL)
         self.expect(2, "serve", "--model", MODEL, "--port", "99999")
+        self.expect(2, "run", MODEL, "hello", "--draft", "-1")
+        for precision, reason in (("bf16", "needs weights in f32, f16 or bf16"),
+                                  ("int4", "{f32,bf16,int8}")):
+            message = self.expect(2, "run", MODEL, "hello", "--precision", precision)
+            self.assertIn(reason, message)
 
     def test_what_does_not_exist_exits_with_3(self):
         self.expect(3, "run", "no-such-model", "hello")

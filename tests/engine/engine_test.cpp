@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <future>
 #include <thread>
 
@@ -81,6 +82,25 @@ class EngineInvariance : public testing::TestWithParam<Precision> {
     if (GetParam() == Precision::kInt8) out.kv_dtype = DType::kF16;
     return out;
   }
+  /// The requests run one after the other without guesses; then together in five pages, for which
+  /// they grow too long, so that they are stopped and computed anew.
+  static void expect_same_when_preempted(const std::vector<Request>& requests,
+                                         const std::function<void(const EngineStats&)>& check) {
+    const TinyLlama tiny = make_model(2);
+    EngineConfig plain = config();
+    plain.draft_tokens_max = 0;
+    std::vector<Engine::Generated> alone;
+    {
+      const auto engine = Engine::create(*tiny.device, *tiny.model, plain);
+      for (const Request& request : requests) alone.push_back(*(*engine)->generate(request));
+    }
+    EngineConfig tight = config();
+    tight.kv_tokens = 320;
+    const auto engine = Engine::create(*tiny.device, *tiny.model, tight);
+    const std::vector<Engine::Generated> batch = together(**engine, requests);
+    for (size_t i = 0; i < requests.size(); ++i) EXPECT_TRUE(same(alone[i], batch[i])) << i;
+    check((*engine)->stats());
+  }
 };
 
 TEST_P(EngineInvariance, gives_each_request_the_same_bits_whatever_runs_beside_it) {
@@ -118,21 +138,11 @@ TEST_P(EngineInvariance, gives_each_request_the_same_bits_whatever_runs_beside_i
 }
 
 TEST_P(EngineInvariance, recomputes_preempted_requests_to_the_same_bits) {
-  const TinyLlama tiny = make_model(2);
-  EngineConfig roomy = config();
   std::vector<Request> requests;
   for (uint64_t i = 0; i < 6; ++i) requests.push_back(make_request(50, 40 + i, 180));
-  std::vector<Engine::Generated> alone;
-  {
-    const auto engine = Engine::create(*tiny.device, *tiny.model, roomy);
-    for (const Request& request : requests) alone.push_back(*(*engine)->generate(request));
-  }
-  EngineConfig tight = roomy;
-  tight.kv_tokens = 320;  // five pages for six sequences that grow to four pages each
-  const auto engine = Engine::create(*tiny.device, *tiny.model, tight);
-  const std::vector<Engine::Generated> batch = together(**engine, requests);
-  for (size_t i = 0; i < requests.size(); ++i) EXPECT_TRUE(same(alone[i], batch[i])) << i;
-  EXPECT_EQ((*engine)->stats().prompt_tokens, 6 * 50) << "counted once, however often computed";
+  expect_same_when_preempted(requests, [](const EngineStats& stats) {
+    EXPECT_EQ(stats.prompt_tokens, 6 * 50) << "counted once, however often computed";
+  });
 }
 
 // Turns of a conversation: each prompt is the one before, its answer, and some more.
@@ -224,24 +234,14 @@ TEST_P(EngineInvariance, ends_at_a_stop_token_among_the_guesses) {
 }
 
 TEST_P(EngineInvariance, recomputes_preempted_requests_that_guess_to_the_same_bits) {
-  const TinyLlama tiny = make_model(2);
   std::vector<Request> requests;
   for (uint64_t i = 0; i < 3; ++i) {
     Request request = make_request(50, 40 + i, 180);
     if (i != 1) request.sampling.logit_bias = {{7, 4.0f}, {9, 4.0f}};
     requests.push_back(request);
   }
-  EngineConfig plain = config();
-  plain.draft_tokens_max = 0;
-  const auto without = Engine::create(*tiny.device, *tiny.model, plain);
-  std::vector<Engine::Generated> alone;
-  for (const Request& request : requests) alone.push_back(*(*without)->generate(request));
-  EngineConfig tight = config();
-  tight.kv_tokens = 320;
-  const auto engine = Engine::create(*tiny.device, *tiny.model, tight);
-  const std::vector<Engine::Generated> batch = together(**engine, requests);
-  for (size_t i = 0; i < requests.size(); ++i) EXPECT_TRUE(same(alone[i], batch[i])) << i;
-  EXPECT_GT((*engine)->stats().drafted_tokens, 0);
+  expect_same_when_preempted(requests,
+                             [](const EngineStats& stats) { EXPECT_GT(stats.drafted_tokens, 0); });
 }
 
 TEST_P(EngineInvariance, forgets_the_prefix_cache_when_the_weights_change) {
@@ -336,6 +336,9 @@ TEST_F(EngineTest, refuses_configs_that_cannot_work) {
   EXPECT_EQ(code_of(config), ErrorCode::kUsage);
   config = small_config();
   config.kv_dtype = DType::kQ8_0;
+  EXPECT_EQ(code_of(config), ErrorCode::kUsage);
+  config = small_config();
+  config.draft_tokens_max = -1;
   EXPECT_EQ(code_of(config), ErrorCode::kUsage);
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "minke/base/files.h"
+#include "minke/base/random.h"
 #include "minke/hub/file_digest.h"
 #include "tests/hub/scratch_folder.h"
 
@@ -139,6 +140,36 @@ TEST_F(Journal, NumbersThatCannotBeAreCut) {
   const RangeJournal journal = open(key_);
   EXPECT_EQ(journal.bytes_done(), 250u);  // whole chunks, not more
   EXPECT_TRUE(journal.is_complete());
+}
+
+TEST_F(Journal, NoDamageMakesItClaimWhatCannotBe) {
+  {
+    RangeJournal journal = open(key_);
+    write(0, 230);
+    ASSERT_TRUE(journal.mark(0, 100));
+    ASSERT_TRUE(journal.begin_request(1));
+    ASSERT_TRUE(journal.mark(2, 230));
+    ASSERT_TRUE(journal.set_etag("tag"));
+  }
+  const std::string good = read_file(journal_).value();
+  Random random(5);
+  for (int turn = 0; turn < 300; ++turn) {
+    std::string text = good;
+    for (uint64_t i = random.below(4) + 1; i > 0; --i) {
+      text[random.below(text.size())] = static_cast<char>(random.below(256));
+    }
+    if (turn % 5 == 0) text.resize(random.below(2 * text.size()), '\x7f');
+    ASSERT_TRUE(write_file_atomic(journal_, text));
+    const RangeJournal journal = open(key_);
+    ASSERT_EQ(journal.num_chunks(), 3u);
+    uint64_t bytes_done = 0;
+    for (size_t chunk = 0; chunk < 3; ++chunk) {
+      ASSERT_GE(journal.position(chunk), journal.chunk_begin(chunk));
+      ASSERT_LE(journal.position(chunk), chunk == 2 ? 230u : journal.chunk_end(chunk));
+      bytes_done += journal.position(chunk) - journal.chunk_begin(chunk);
+    }
+    ASSERT_EQ(journal.bytes_done(), bytes_done);
+  }
 }
 
 TEST_F(Journal, ResetForgetsAll) {

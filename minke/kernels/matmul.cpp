@@ -73,6 +73,16 @@ void check_int8(const Int8View& x, const PackedView& w, const View& y) {
       dtype_info(w.dtype).name, w.rows, w.cols, y.rows, y.cols);
 }
 
+void run_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y,
+              bool add) {
+  MK_CHECK(y.cols == w.rows, "matmul_int8: W [{}, {}], y [{}, {}]", w.rows, w.cols, y.rows, y.cols);
+  check_int8(x, w, y);
+  MatmulInt8Fn* const run = choose(kMatmulInt8, device.level());
+  over_panels(device, w, w.num_panels(), [&](int64_t begin, int64_t end, std::byte* scratch) {
+    run(x, w, y, add, begin, end, scratch);
+  });
+}
+
 }  // namespace
 
 void matmul(const Device& device, const ConstView& x, const PackedView& w, const View& y) {
@@ -109,14 +119,12 @@ void matmul_bf16(const Device& device, const ConstView& x, const PackedView& w, 
   });
 }
 
-void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y,
-                 bool add) {
-  MK_CHECK(y.cols == w.rows, "matmul_int8: W [{}, {}], y [{}, {}]", w.rows, w.cols, y.rows, y.cols);
-  check_int8(x, w, y);
-  MatmulInt8Fn* const run = choose(kMatmulInt8, device.level());
-  over_panels(device, w, w.num_panels(), [&](int64_t begin, int64_t end, std::byte* scratch) {
-    run(x, w, y, add, begin, end, scratch);
-  });
+void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y) {
+  run_int8(device, x, w, y, false);
+}
+
+void matmul_int8_add(const Device& device, const Int8View& x, const PackedView& w, const View& y) {
+  run_int8(device, x, w, y, true);
 }
 
 void matmul_int8_swiglu(const Device& device, const Int8View& x, const PackedView& w,

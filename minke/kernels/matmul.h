@@ -32,9 +32,10 @@ void rms_norm_quantize_int8(const Device& device, const ConstView& x, const Cons
 /// weight scale s and minimum t (BlockFormat) the sum of w (q - bias) is an exact int32; over the
 /// groups, in order, y = fma(dot, s * scale, y), then fma(t, scale * sum of w, y) where there is a
 /// minimum. The bits do not depend on x.rows, the tiling, the threads or the instruction set. y is
-/// f32 [x.rows, w.rows]. With `add` the products are added to what y has (a residual stream).
-void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y,
-                 bool add = false);
+/// f32 [x.rows, w.rows].
+void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y);
+/// y = y + x W^T with the same products: a residual stream.
+void matmul_int8_add(const Device& device, const Int8View& x, const PackedView& w, const View& y);
 
 /// y = silu(x G^T) * (x U^T) (SwiGLU; Shazeer 2020), w [2 y.cols, cols] holding the rows of G, then
 /// those of U. The bits are those of matmul_int8, then swiglu (pointwise.h), but the products of a

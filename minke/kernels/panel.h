@@ -134,7 +134,7 @@ inline constexpr int kPageTokens = 64;
 ///   keys     [kv_head][d][token]   transposed: a vector holds one d of 16 tokens
 ///   values   [kv_head][token][d]
 ///
-/// in f32, f16 (within +-kF16Max, or f64 in gradient checks), or i8 with a scale for each token of
+/// in f32, f16 (within +-kF16Max; f64 in gradient checks), or i8 with a scale for each token of
 /// each head, its max|x| / 127:
 ///
 ///   keys     [kv_head]{[d][token] numbers, [token] f32 scales}, and the values likewise

@@ -56,6 +56,13 @@ Tensor Linear::normed(const Context& context, const Tensor& x) const {
   return ops::rms_norm(context, x, norm_.weight->tensor(context), norm_.eps);
 }
 
+// Aborts where a gradient would be lost: that of the inputs, or of their norm's weight.
+void Linear::check_not_recorded(const Context& context, const Tensor& x) const {
+  const bool lost = norm_.weight == nullptr ? context.records(x)
+                                            : context.records(x, norm_.weight->tensor(context));
+  MK_CHECK(!lost, "linear: no gradient in this precision or for mixed formats");
+}
+
 // Whether all is one integer product.
 bool Linear::multiplies_in_int8() const {
   return precision_ == Precision::kInt8 && parts_.size() == 1 &&
@@ -66,7 +73,7 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
   if (precision_ == Precision::kF32 && parts_.size() == 1) {
     return ops::linear(context, normed(context, x), parts_.front()->weight(context));
   }
-  MK_CHECK(!context.records(x), "linear: no gradient in this precision or for mixed formats");
+  check_not_recorded(context, x);
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_});
   Int8Rows int8;
   Tensor f32, bf16;
@@ -96,16 +103,17 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
 
 Tensor Linear::forward_add(const Context& context, const Tensor& x, const Tensor& residual) const {
   if (!multiplies_in_int8()) return ops::add(context, residual, forward(context, x));
-  MK_CHECK(!context.records(x, residual), "linear: no gradient for int8 products");
+  check_not_recorded(context, x);
+  MK_CHECK(!context.records(residual), "linear: no gradient for int8 products");
   const Int8Rows int8 = quantized(context, x, norm_);
-  kernels::matmul_int8(context.device, int8.view, parts_.front()->weight({context.device}).view(),
-                       residual.view(), true);
+  kernels::matmul_int8_add(context.device, int8.view,
+                           parts_.front()->weight({context.device}).view(), residual.view());
   return residual;
 }
 
 Tensor Linear::forward_swiglu(const Context& context, const Tensor& x) const {
   if (!multiplies_in_int8()) return ops::swiglu(context, forward(context, x));
-  MK_CHECK(!context.records(x), "linear: no gradient for int8 products");
+  check_not_recorded(context, x);
   const Int8Rows int8 = quantized(context, x, norm_);
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_ / 2});
   kernels::matmul_int8_swiglu(context.device, int8.view,

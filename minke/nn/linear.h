@@ -23,7 +23,8 @@ class Linear {
 
   /// x [n, cols] f32 -> [n, rows]. Under a tape there must be one part and kF32.
   Tensor forward(const Context& context, const Tensor& x) const;
-  /// residual + forward(context, x). Without a tape residual's own memory may hold the sum.
+  /// residual + forward(context, x). Where nothing is recorded, residual's own memory may hold the
+  /// sum.
   Tensor forward_add(const Context& context, const Tensor& x, const Tensor& residual) const;
   /// silu(gate) * up of forward(context, x), whose first half of the columns is the gate: [n, cols]
   /// -> [n, rows / 2].
@@ -33,6 +34,7 @@ class Linear {
 
  private:
   Tensor normed(const Context& context, const Tensor& x) const;
+  void check_not_recorded(const Context& context, const Tensor& x) const;
   bool multiplies_in_int8() const;
 
   std::vector<const Parameter*> parts_;

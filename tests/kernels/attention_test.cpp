@@ -301,6 +301,8 @@ TEST_P(AttentionTest, NumbersBeyondF16AreTakenAsItsLargest) {
     ASSERT_TRUE(std::isfinite(out.data<float>()[i]));
     ASSERT_EQ(out.data<float>()[i], expected.data<float>()[i]);
   }
+  s.v.data<float>()[3 * 16] = std::nanf("");  // a fault stays visible
+  EXPECT_TRUE(std::isnan(run_in_chunks(device, s, heads, DType::kF16, 70).data<float>()[69 * 32]));
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, AttentionTest, ::testing::ValuesIn(kCpuLevels),

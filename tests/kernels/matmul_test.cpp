@@ -338,8 +338,14 @@ TEST_P(MatmulTest, IntegerProductsOfARowDoNotDependOnTheBatchOrTheThreads) {
 TEST_P(MatmulTest, IntegerProductsHaveTheBitsOfTheReference) {
   const Device device(2, false, GetParam());
   for (const DType dtype : kBlockDTypes) {
-    for (const auto& [n, rows, blocks] :
-         {std::array<int64_t, 3>{1, 50, 3}, {2, 17, 1}, {3, 33, 2}, {4, 50, 1}, {13, 33, 2}}) {
+    for (const auto& [n, rows, blocks] : {std::array<int64_t, 3>{1, 50, 3},
+                                          {2, 17, 1},
+                                          {3, 33, 2},
+                                          {4, 50, 1},
+                                          {6, 33, 1},
+                                          {10, 17, 2},
+                                          {12, 33, 1},
+                                          {13, 33, 2}}) {
       const Int8Case c(device, random_, dtype, n, rows, blocks);
       const Tensor y = Tensor::zeros(DType::kF32, {n, rows});
       const Tensor expected = Tensor::zeros(DType::kF32, {n, rows});
@@ -350,7 +356,7 @@ TEST_P(MatmulTest, IntegerProductsHaveTheBitsOfTheReference) {
       // Added to a residual, they are that much more, in one rounding.
       const Tensor sum = random_matrix(random_, DType::kF32, n, rows);
       kernels::add(device, sum.view(), expected.view(), expected.view());
-      kernels::matmul_int8(device, c.quantized.view, c.w.view(), sum.view(), true);
+      kernels::matmul_int8_add(device, c.quantized.view, c.w.view(), sum.view());
       ASSERT_EQ(first_difference(sum, expected), -1) << dtype_info(dtype).name;
     }
   }

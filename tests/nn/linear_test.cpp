@@ -142,6 +142,11 @@ TEST_F(LinearDeathTest, GradientsThroughInt8AbortInsteadOfBeingWrong) {
   const Context recording{device_, &tape};
   const Tensor x = tape.watch(x_);
   EXPECT_DEATH(Linear({parts_[0]}, Precision::kInt8).forward(recording, x), "no gradient");
+  // The gradient of the norm's weight, which can be trained, would be lost as well.
+  const Linear normed({parts_[0]}, Precision::kInt8, {&norm_, 1e-5});
+  EXPECT_DEATH(normed.forward(recording, x_), "no gradient");
+  EXPECT_DEATH(normed.forward_swiglu(recording, x_), "no gradient");
+  EXPECT_DEATH(normed.forward_add(recording, x_, x_), "no gradient");
 }
 
 }  // namespace

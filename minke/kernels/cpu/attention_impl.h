@@ -323,7 +323,7 @@ static inline void store_kv(const float* from, DType dtype, std::byte* head, int
     const Simd::F most = Simd::set1(kF16Max), least = Simd::set1(-kF16Max);
     for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
       const Simd::F x = Simd::load(from + d);
-      Simd::store_f16(half + d, Simd::min(Simd::max(x, least), most));
+      Simd::store_f16(half + d, Simd::min(most, Simd::max(least, x)));  // in this order NaN stays
     }
     scatter(half, reinterpret_cast<uint16_t*>(head) + first, step, head_dim);
   } else if (dtype == DType::kI8) {

@@ -1,4 +1,4 @@
-// Integer products over packed panels. Included inside a namespace, after matmul_impl.h, which says
+// Integer products over packed panels. Included inside a namespace, after tile_impl.h, which says
 // what a tile is. An output is, for each group of inputs in order,
 //
 //   y = fma(dot, s * scale, y)
@@ -358,7 +358,7 @@ static void int8_tile(const Int8View& x, int64_t row, const TilePanels& panels, 
 // Tiles of kRows rows at most.
 template <class Kind, int kRows, int kPanels, bool kSwiglu>
 static void int8_tiles(const Int8View& x, const TilePanels& panels, ReadAhead& ahead) {
-  each_tile<kRows>(0, x.rows, [&]<int kTileRows>(int64_t row) {
+  each_tile<kRows, Simd::kTwoByTwo ? 2 : 1>(0, x.rows, [&]<int kTileRows>(int64_t row) {
     int8_tile<Kind, kTileRows, kPanels, kSwiglu>(x, row, panels, ahead);
   });
 }

@@ -48,11 +48,12 @@ static inline void store_tile(const Simd::F (&f)[kRows][kPanels * kHalves], int6
   }
 }
 
-// Calls tile<n>(row) for tiles of n rows: kRows as often as possible, the rest in a smaller one.
-template <int kRows, class Tile>
+// Calls tile<n>(row) for tiles of n rows: kRows as often as possible, then kStep less, and so on.
+template <int kRows, int kStep = 1, class Tile>
 static inline void each_tile(int64_t row, int64_t num_rows, const Tile& tile) {
   for (; row + kRows <= num_rows; row += kRows) tile.template operator()<kRows>(row);
   if constexpr (kRows > 1) {
-    if (row < num_rows) each_tile<kRows - 1>(row, num_rows, tile);
+    constexpr int kFewer = kRows > kStep ? kRows - kStep : 1;
+    if (row < num_rows) each_tile<kFewer, kStep>(row, num_rows, tile);
   }
 }

@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "minke/base/check.h"
+
 namespace minke {
 namespace {
 
@@ -100,6 +102,17 @@ void MappedFile::drop(size_t offset, size_t size) const {
 
 void MappedFile::will_need() const {
   if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED);
+}
+
+void drop_mapped(std::span<const MappedFile> maps, std::span<const std::byte> bytes) {
+  if (maps.empty() || bytes.empty()) return;
+  for (const MappedFile& map : maps) {
+    const std::byte* begin = map.bytes().data();
+    const std::byte* end = begin + map.bytes().size();
+    if (bytes.data() < begin || bytes.data() + bytes.size() > end) continue;
+    return map.drop(static_cast<size_t>(bytes.data() - begin), bytes.size());
+  }
+  MK_CHECK(false, "drop_mapped: {} bytes outside of the maps", bytes.size());
 }
 
 Result<std::string> read_file(const fs::path& path, size_t bytes_max) {

@@ -35,6 +35,9 @@ class MappedFile {
   std::filesystem::path path_;
 };
 
+/// Drops `bytes`, which lie in one of `maps`; without maps (bytes in memory) nothing.
+void drop_mapped(std::span<const MappedFile> maps, std::span<const std::byte> bytes);
+
 /// The whole file as bytes; at most `bytes_max`.
 Result<std::string> read_file(const std::filesystem::path& path,
                               size_t bytes_max = size_t{1} << 30);

@@ -65,4 +65,11 @@ std::string byte_name(char byte) {
   return fmt::format("byte 0x{:02x}", static_cast<unsigned char>(byte));
 }
 
+std::string printable_name(std::string_view text) {
+  constexpr size_t kShownMax = 80;
+  std::string out;
+  for (const char c : text.substr(0, kShownMax)) out += c >= 0x20 && c < 0x7F ? c : '?';
+  return text.size() > kShownMax ? out + "..." : out;
+}
+
 }  // namespace minke

@@ -24,4 +24,7 @@ void utf8_append(std::string& out, uint32_t code_point);
 /// For messages: 'x' for a printable ASCII character, else "byte 0xf1".
 std::string byte_name(char byte);
 
+/// A name out of a hostile file, fit for an error message: printable ASCII and not long.
+std::string printable_name(std::string_view text);
+
 }  // namespace minke

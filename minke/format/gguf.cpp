@@ -218,17 +218,7 @@ const WeightInfo* GgufFile::find(std::string_view name) const {
   return &weights_[*at];
 }
 
-void GgufFile::drop(std::span<const std::byte> bytes) const {
-  if (maps_.empty() || bytes.empty()) return;
-  for (const MappedFile& map : maps_) {
-    const std::byte* begin = map.bytes().data();
-    const std::byte* end = begin + map.bytes().size();
-    if (bytes.data() < begin || bytes.data() + bytes.size() > end) continue;
-    map.drop(static_cast<size_t>(bytes.data() - begin), bytes.size());
-    return;
-  }
-  MK_CHECK(false, "gguf: drop of bytes outside of the maps");
-}
+void GgufFile::drop(std::span<const std::byte> bytes) const { drop_mapped(maps_, bytes); }
 
 void GgufFile::drop_metadata() const {
   drop(bytes_.first(std::min<size_t>(data_offset_, bytes_.size())));

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "minke/base/utf8.h"
 #include "minke/format/gguf.h"
 
 namespace minke {
@@ -29,16 +30,6 @@ constexpr const char* kGgmlTypeNames[] = {
     "iq3_xxs", "iq1_s", "iq4_nl", "iq3_s", "iq2_s", "iq4_xs", "i8",    "i16",     "i32",
     "i64",     "f64",   "iq1_m",  "bf16",  nullptr, nullptr,  nullptr, "tq1_0",   "tq2_0",
     nullptr,   nullptr, nullptr,  "mxfp4", "nvfp4", "q1_0",   "q2_0"};
-
-/// A name out of a hostile file, fit for an error message: printable and not long.
-std::string printable(std::string_view text) {
-  constexpr size_t kShownMax = 80;
-  std::string out;
-  for (const char c : text.substr(0, kShownMax)) {
-    out += c >= 0x20 && c < 0x7F ? c : '?';
-  }
-  return text.size() > kShownMax ? out + "..." : out;
-}
 
 /// Bytes of a scalar of that type; 0 for strings, arrays and unknown types.
 uint64_t scalar_bytes(GgufType type) {
@@ -189,7 +180,7 @@ class GgufParser {
   Result<void> read_entry(uint64_t index) {
     GgufEntry entry;
     MK_ASSIGN(entry.key, read_string(fmt::format("key of metadata entry {}", index), kKeyBytesMax));
-    const std::string field = fmt::format("metadata '{}'", printable(entry.key));
+    const std::string field = fmt::format("metadata '{}'", printable_name(entry.key));
     MK_ASSIGN(const uint32_t type, read<uint32_t>(field));
     MK_ASSIGN(entry.value, read_value(static_cast<GgufType>(type), field));
     file_.metadata_.push_back(entry);
@@ -277,7 +268,7 @@ class GgufParser {
     const auto key = [this](uint32_t i) { return file_.metadata_[i].key; };
     const auto duplicate = sort_by_name(file_.metadata_by_key_, file_.metadata_.size(), key);
     if (!duplicate) return {};
-    return corrupt("metadata key '{}' stands twice", printable(key(*duplicate)));
+    return corrupt("metadata key '{}' stands twice", printable_name(key(*duplicate)));
   }
 
   Result<void> read_alignment() {
@@ -297,7 +288,7 @@ class GgufParser {
               read_string(fmt::format("name of tensor {}", index), kTensorNameBytesMax));
     WeightInfo info;
     info.name = name;
-    const std::string field = fmt::format("tensor '{}'", printable(name));
+    const std::string field = fmt::format("tensor '{}'", printable_name(name));
     MK_ASSIGN(info.shape, read_shape(field));
     MK_ASSIGN(const uint32_t type, read<uint32_t>(field));
     const auto dtype = dtype_from_gguf(type);
@@ -363,14 +354,14 @@ class GgufParser {
     const uint64_t offset = offsets_[index];
     const auto size = static_cast<uint64_t>(dtype_bytes(info.dtype, info.shape.num_elements()));
     if (offset % file_.alignment_ != 0) {
-      return corrupt("tensor '{}' has offset {}, expected a multiple of {}", printable(info.name),
-                     offset, file_.alignment_);
+      return corrupt("tensor '{}' has offset {}, expected a multiple of {}",
+                     printable_name(info.name), offset, file_.alignment_);
     }
     const uint64_t file_size = file_.bytes_.size();
     const uint64_t room = file_size > file_.data_offset_ ? file_size - file_.data_offset_ : 0;
     if (offset > room || size > room - offset) {
-      return corrupt("tensor '{}' needs {} bytes at {} + {}, file has {}", printable(info.name),
-                     size, file_.data_offset_, offset, file_size);
+      return corrupt("tensor '{}' needs {} bytes at {} + {}, file has {}",
+                     printable_name(info.name), size, file_.data_offset_, offset, file_size);
     }
     info.bytes = file_.bytes_.subspan(file_.data_offset_ + offset, size);
     return {};
@@ -400,7 +391,7 @@ Result<void> GgufFile::index_weights(std::string_view file_name) {
   const auto duplicate = sort_by_name(weights_by_name_, weights_.size(), name);
   if (!duplicate) return {};
   return fail(ErrorCode::kCorrupt, "{}: tensor '{}' stands twice", file_name,
-              printable(name(*duplicate)));
+              printable_name(name(*duplicate)));
 }
 
 }  // namespace minke

@@ -215,6 +215,7 @@ def golden(options):
     passed = failed = 0
     for command in (["tests/golden/logits_smollm2.py", "--check", "--model", model_path() or ""],
                     ["tests/golden/llama_train.py", "--check"],
+                    ["tests/golden/hf_models.py", "--check", "--minke", binary()],
                     ["tests/golden/formats/decode.py", "--check"],
                     ["tests/golden/formats/encode.py", "--check", "--model", model_path() or ""],
                     ["tests/golden/tokenizer_hf.py", "--check"],

@@ -25,6 +25,8 @@ constexpr std::array kRows = {
     CommandRow{"render", "Text", "Turn a conversation into the prompt that a model reads",
                make_render_command},
     CommandRow{"eval", "Judge", "Measure how well a model does", make_eval_command},
+    CommandRow{"logits", "Judge", "Print the logits that a model gives for token ids",
+               make_logits_command},
     CommandRow{"bench", "Judge", "Measure speed, and this machine's limits", make_bench_command},
     CommandRow{"doctor", "Care", "Check this machine and say how to fix what is wrong",
                make_doctor_command},

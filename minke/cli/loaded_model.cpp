@@ -4,6 +4,7 @@
 
 #include "minke/base/clock.h"
 #include "minke/hub/model_store.h"
+#include "minke/text/tokenizer_file.h"
 
 namespace minke {
 namespace {
@@ -15,13 +16,13 @@ bool is_linear(const WeightInfo& weight) {
 }
 
 template <class Predicate>
-bool has_linear(const GgufFile& file, const Predicate& predicate) {
+bool has_linear(const WeightFile& file, const Predicate& predicate) {
   return std::any_of(file.weights().begin(), file.weights().end(), [&](const WeightInfo& weight) {
     return is_linear(weight) && predicate(weight.dtype);
   });
 }
 
-Result<Precision> choose_precision(const GgufFile& file, const LoadFlags& flags,
+Result<Precision> choose_precision(const WeightFile& file, const LoadFlags& flags,
                                    const Device& device) {
   const bool quantized = has_linear(file, is_block_quantized);
   if (flags.precision.empty()) {
@@ -102,7 +103,7 @@ void LoadFlags::add_to(Flags& flags) {
 ModelCost LoadedModel::cost() const {
   const ModelConfig& config = model->config();
   ModelCost cost;
-  for (const WeightInfo& weight : file->weights()) {
+  for (const WeightInfo& weight : file->weights().weights()) {
     const auto bytes = static_cast<double>(weight.bytes.size());
     const auto elements = static_cast<double>(weight.shape.num_elements());
     const bool is_table = weight.name == "token_embd.weight";
@@ -137,35 +138,61 @@ Result<std::vector<int32_t>> LoadedModel::encode_chat(const Json& messages,
   return tokenizer->encode(rendered);
 }
 
-Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFlags& flags) {
+namespace {
+
+// The tokenizer that lies in or beside the model, and its template.
+Result<void> load_text(LoadedModel& loaded) {
+  const ModelFile& file = *loaded.file;
+  if (file.gguf() != nullptr) {
+    MK_ASSIGN(loaded.tokenizer, Tokenizer::from_gguf(*file.gguf()));
+  } else {
+    MK_ASSIGN(loaded.tokenizer, open_tokenizer(file.folder()));
+  }
+  if (!loaded.tokenizer->chat_template().empty()) {
+    MK_ASSIGN(loaded.chat_template, ChatTemplate::parse(loaded.tokenizer->chat_template()));
+  }
+  // Embeddings may have rows that no token uses (DeepSeek-V3, Qwen2), but no token without a row.
+  if (loaded.tokenizer->vocab_size() > file.config().vocab_size) {
+    return fail(ErrorCode::kCorrupt, "{}: {} tokens in the tokenizer, {} rows in the embedding",
+                loaded.path.string(), loaded.tokenizer->vocab_size(), file.config().vocab_size);
+  }
+  return {};
+}
+
+Result<LoadedModel> load(const std::string& name_or_path, const LoadFlags& flags, bool with_text) {
   const double start = seconds_now();
   LoadedModel loaded;
   MK_ASSIGN(loaded.path, ModelStore::open_default().resolve(name_or_path));
   loaded.name = display_name(name_or_path);
-  MK_ASSIGN(GgufFile file, GgufFile::open(loaded.path));
-  loaded.file = std::make_unique<GgufFile>(std::move(file));
-  MK_ASSIGN(loaded.tokenizer, Tokenizer::from_gguf(*loaded.file));
-  if (!loaded.tokenizer->chat_template().empty()) {
-    MK_ASSIGN(loaded.chat_template, ChatTemplate::parse(loaded.tokenizer->chat_template()));
-  }
-  MK_ASSIGN(const ModelConfig config, config_from_gguf(*loaded.file));
+  MK_ASSIGN(loaded.file, ModelFile::open(loaded.path));
+  if (with_text) MK_TRY(load_text(loaded));
+  const ModelConfig& config = loaded.file->config();
+  const WeightFile& weights = loaded.file->weights();
   MK_ASSIGN(
       loaded.device,
       Device::create({.num_threads = flags.threads, .pin_threads = flags.pin, .kernels = {}}));
-  MK_ASSIGN(const Precision precision, choose_precision(*loaded.file, flags, *loaded.device));
+  MK_ASSIGN(const Precision precision, choose_precision(weights, flags, *loaded.device));
   MK_ASSIGN(loaded.engine_config, engine_config_of(config, precision, flags));
+  if (with_text) loaded.engine_config.num_tokens = loaded.tokenizer->vocab_size();
   loaded.precision = precision_name(precision);
   LoadOptions options;
   options.precision = precision;
   options.context_tokens = loaded.engine_config.context_tokens;
-  MK_ASSIGN(loaded.model, load_model(*loaded.device, *loaded.file, config, options));
-  loaded.file->drop_metadata();
-  if (loaded.tokenizer->vocab_size() != config.vocab_size) {
-    return fail(ErrorCode::kCorrupt, "{}: {} tokens in the tokenizer, {} rows in the embedding",
-                loaded.path.string(), loaded.tokenizer->vocab_size(), config.vocab_size);
-  }
+  MK_ASSIGN(loaded.model, load_model(*loaded.device, weights, config, options));
+  if (loaded.file->gguf() != nullptr) loaded.file->gguf()->drop_metadata();
   loaded.load_seconds = seconds_now() - start;
   return loaded;
+}
+
+}  // namespace
+
+Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFlags& flags) {
+  return load(name_or_path, flags, true);
+}
+
+Result<LoadedModel> load_model_without_text(const std::string& name_or_path,
+                                            const LoadFlags& flags) {
+  return load(name_or_path, flags, false);
 }
 
 }  // namespace minke

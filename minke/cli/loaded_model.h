@@ -7,8 +7,7 @@
 
 #include "minke/cli/flags.h"
 #include "minke/engine/engine.h"
-#include "minke/format/gguf.h"
-#include "minke/models/model.h"
+#include "minke/models/model_file.h"
 #include "minke/tensor/device.h"
 #include "minke/text/chat_template.h"
 #include "minke/text/tokenizer.h"
@@ -47,8 +46,8 @@ struct LoadedModel {
   std::filesystem::path path;
   std::string precision;  ///< "f32", "bf16" or "int8", as it runs
   std::unique_ptr<Device> device;
-  std::unique_ptr<GgufFile> file;
-  std::optional<Tokenizer> tokenizer;
+  std::optional<ModelFile> file;
+  std::optional<Tokenizer> tokenizer;         ///< absent after load_model_without_text()
   std::optional<ChatTemplate> chat_template;  ///< absent when the file has none
   std::unique_ptr<Model> model;
   EngineConfig engine_config;  ///< context and KV format from the flags
@@ -63,8 +62,12 @@ struct LoadedModel {
                                            std::string* prompt_text = nullptr) const;
 };
 
-/// Loads a model by its name in the store or by the path of its file. Errors: those of the store,
-/// the file and the model, and kUsage for --ctx beyond what the model was trained for.
+/// Loads a model by its name in the store, or by the path of its .gguf file or Hugging Face folder.
+/// Errors: those of the store, the file and the model, and kUsage for --ctx beyond what the model
+/// was trained for.
 Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFlags& flags);
+/// The same without its tokenizer, which the files need not have.
+Result<LoadedModel> load_model_without_text(const std::string& name_or_path,
+                                            const LoadFlags& flags);
 
 }  // namespace minke

@@ -1,41 +1,13 @@
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 
 #include "minke/cli/command.h"
+#include "minke/cli/token_ids.h"
 #include "minke/hub/model_store.h"
 #include "minke/text/tokenizer_file.h"
 
 namespace minke {
 namespace {
-
-// Ids as people paste them: separated by white space, commas and the brackets of a JSON array; or
-// the document that `tokenize --json` prints.
-Result<std::vector<int32_t>> parse_ids(std::string_view text, int32_t vocab_size) {
-  std::string inner;
-  if (const Result<Json> json = parse_json(text); json && json->is_object()) {
-    const Json* ids = json->find("ids");
-    if (ids == nullptr) return fail(ErrorCode::kUsage, "the JSON object has no 'ids'");
-    inner = ids->dump();
-    text = inner;
-  }
-  std::vector<int32_t> ids;
-  const std::string_view separators = " \t\r\n,[]";
-  size_t at = 0;
-  while ((at = text.find_first_not_of(separators, at)) != std::string_view::npos) {
-    const size_t end = std::min(text.find_first_of(separators, at), text.size());
-    const std::string_view word = text.substr(at, end - at);
-    int32_t id = 0;
-    const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), id);
-    if (error != std::errc() || stop != word.data() + word.size() || id < 0 || id >= vocab_size) {
-      return fail(ErrorCode::kUsage, "'{}' is no token id, expected 0 to {}", word.substr(0, 40),
-                  vocab_size - 1);
-    }
-    ids.push_back(id);
-    at = end;
-  }
-  return ids;
-}
 
 class TokenizeCommand final : public Command {
  public:
@@ -72,7 +44,7 @@ class TokenizeCommand final : public Command {
  private:
   Result<void> decode(const Console& console, const Tokenizer& tokenizer,
                       const std::string& input) const {
-    MK_ASSIGN(const std::vector<int32_t> ids, parse_ids(input, tokenizer.vocab_size()));
+    MK_ASSIGN(const std::vector<int32_t> ids, parse_token_ids(input, tokenizer.vocab_size()));
     const std::string text = tokenizer.decode(ids);
     if (json_) {
       console.print_json(Json::object({{"text", text}}));

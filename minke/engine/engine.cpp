@@ -52,7 +52,7 @@ struct Engine::Impl {
   Impl(const Device& device, const Model& model, const EngineConfig& limits)
       : config(limits),
         parameters(model.parameters()),
-        vocab_size(model.config().vocab_size),
+        vocab_size(config.num_tokens > 0 ? config.num_tokens : model.config().vocab_size),
         pool(pages_for(cache_tokens(limits))),
         cache(pool),
         runner(device, model, limits.kv_dtype, pool.num_pages()) {}
@@ -384,6 +384,10 @@ Result<std::unique_ptr<Engine>> Engine::create(const Device& device, const Model
         ErrorCode::kUsage,
         "{} sequences and chunks of {} tokens: at least 1, and a chunk has a token for each",
         config.sequences_max, config.chunk_tokens);
+  }
+  if (config.num_tokens < 0 || config.num_tokens > model.config().vocab_size) {
+    return fail(ErrorCode::kUsage, "{} tokens of a vocabulary of {}", config.num_tokens,
+                model.config().vocab_size);
   }
   if (config.draft_tokens_max < 0) {
     return fail(ErrorCode::kUsage, "{} draft tokens, expected 0 or more", config.draft_tokens_max);

@@ -23,6 +23,8 @@ struct EngineConfig {
   DType kv_dtype = DType::kF16;  ///< f32, f16, or i8 with scales (KvPages)
   int draft_tokens_max = 3;      ///< most tokens guessed ahead in a step (PromptLookup), which has
                                  ///< one row more than these at most if it has any; 0: none
+  int64_t num_tokens = 0;        ///< ids below this are read and drawn; 0: all rows of the
+                                 ///< embedding, which may have some that no token uses
   bool prefix_cache = true;      ///< keep the pages of ended requests for others that begin alike
 };
 

@@ -38,7 +38,7 @@ Scorer::Scorer(const Device& device, const Model& model, DType kv_dtype, int con
   std::iota(page_table_.begin(), page_table_.end(), 0);
 }
 
-Result<std::vector<double>> Scorer::score(std::span<const int32_t> ids) {
+Result<void> Scorer::check(std::span<const int32_t> ids) const {
   if (ids.size() > static_cast<size_t>(context_)) {
     return fail(ErrorCode::kUsage, "{} tokens to score, at most {} were planned", ids.size(),
                 context_);
@@ -48,11 +48,15 @@ Result<std::vector<double>> Scorer::score(std::span<const int32_t> ids) {
     return fail(ErrorCode::kUsage, "token id {} is outside the vocabulary of {}", id,
                 model_->config().vocab_size);
   }
-  std::vector<double> log_probs;
+  return {};
+}
+
+Result<void> Scorer::forward(std::span<const int32_t> ids, size_t chunk,
+                             const std::function<void(size_t, const Tensor&)>& sink) {
+  MK_TRY(check(ids));
   const Context context{*device_};
-  // The last token predicts nothing, so it need not be run.
-  for (size_t begin = 0; begin + 1 < ids.size(); begin += kChunkRows) {
-    const size_t rows = std::min(kChunkRows, ids.size() - 1 - begin);
+  for (size_t begin = 0; begin < ids.size(); begin += chunk) {
+    const size_t rows = std::min(chunk, ids.size() - begin);
     ForwardBatch batch;
     batch.tokens.assign(ids.begin() + begin, ids.begin() + begin + rows);
     batch.positions.resize(rows);
@@ -60,11 +64,22 @@ Result<std::vector<double>> Scorer::score(std::span<const int32_t> ids) {
     batch.kv.pages = pages_;
     batch.kv.segments = {
         {0, static_cast<int64_t>(rows), static_cast<int64_t>(begin), page_table_.data()}};
-    const Tensor logits = model_->forward(context, batch);  // [rows, vocab]
-    const Tensor losses = context.empty(DType::kF32, {1, static_cast<int64_t>(rows)});
+    sink(begin, model_->forward(context, batch));
+  }
+  return {};
+}
+
+Result<std::vector<double>> Scorer::score(std::span<const int32_t> ids) {
+  MK_TRY(check(ids));
+  std::vector<double> log_probs;
+  if (ids.empty()) return log_probs;
+  // The last token predicts nothing, so it need not be run.
+  const auto sink = [&](size_t begin, const Tensor& logits) {
+    const Tensor losses = Tensor::zeros(DType::kF32, {1, logits.size(0)});
     kernels::cross_entropy(*device_, logits.view(), ids.data() + begin + 1, losses.view());
     for (const float loss : losses.span<float>()) log_probs.push_back(-static_cast<double>(loss));
-  }
+  };
+  MK_TRY(forward(ids.first(ids.size() - 1), kChunkRows, sink));
   return log_probs;
 }
 

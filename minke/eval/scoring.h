@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -20,11 +21,18 @@ class Scorer {
   static Result<Scorer> create(const Device& device, const Model& model, DType kv_dtype,
                                int context);
 
-  /// ln p(ids[i] | ids[0..i-1]) for i = 1 .. ids.size()-1, in f32 precision. kUsage for more ids
-  /// than the context or ids outside the vocabulary.
+  /// Calls sink(i, logits [n, vocab_size] after ids[i] to ids[i + n - 1]) for chunks of `chunk`
+  /// ids, in order; a new sequence begins with each call. kUsage for more ids than the context or
+  /// ids outside the vocabulary.
+  Result<void> forward(std::span<const int32_t> ids, size_t chunk,
+                       const std::function<void(size_t, const Tensor&)>& sink);
+
+  /// ln p(ids[i] | ids[0..i-1]) for i = 1 .. ids.size()-1, in f32 precision. Errors: those of
+  /// forward().
   Result<std::vector<double>> score(std::span<const int32_t> ids);
 
  private:
+  Result<void> check(std::span<const int32_t> ids) const;
   Scorer(const Device& device, const Model& model, DType kv_dtype, int context);
 
   const Device* device_;

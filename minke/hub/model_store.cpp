@@ -228,8 +228,11 @@ Result<fs::path> ModelStore::resolve(const std::string& name_or_path) const {
   if (model.error().code != ErrorCode::kNotFound) return pass_on(model);
   std::error_code error;
   if (fs::is_regular_file(name_or_path, error)) return fs::path(name_or_path);
+  if (fs::exists(fs::path(name_or_path) / "config.json", error)) return fs::path(name_or_path);
   if (fs::exists(name_or_path, error)) {
-    return fail(ErrorCode::kUsage, "{} is not a file; give a .gguf file or a name from minke list",
+    return fail(ErrorCode::kUsage,
+                "{} is no model; give a .gguf file, a folder with config.json and weights, or a "
+                "name from minke list",
                 name_or_path);
   }
   if (find_known_model(name_or_path) != nullptr) {

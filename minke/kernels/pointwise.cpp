@@ -86,6 +86,40 @@ void add(const Device& device, const ConstView& a, const ConstView& b, const Vie
   });
 }
 
+void add_row(const Device& device, const ConstView& x, const ConstView& row, const View& y) {
+  MK_CHECK(same_shape(x, y) && row.cols == x.cols && row.dtype == x.dtype,
+           "add_row: [{}, {}] + [{}] to [{}, {}]", x.rows, x.cols, row.cols, y.rows, y.cols);
+  with_float_type("add_row", x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T* added = row.row<T>(0);
+    const auto body = [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        const T* x_row = x.row<T>(i);
+        T* y_row = y.row<T>(i);
+        for (int64_t c = 0; c < x.cols; ++c) y_row[c] = x_row[c] + added[c];
+      }
+    };
+    device.pool().parallel_for(x.rows, row_grain(x.cols), body);
+  });
+}
+
+void sum_rows(const Device& device, const ConstView& x, const View& row) {
+  MK_CHECK(row.cols == x.cols && row.dtype == x.dtype, "sum_rows: [{}, {}] to [{}]", x.rows, x.cols,
+           row.cols);
+  with_float_type("sum_rows", x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    T* sum = row.row<T>(0);
+    const auto body = [&](int64_t begin, int64_t end, int) {
+      std::fill(sum + begin, sum + end, T{0});
+      for (int64_t i = 0; i < x.rows; ++i) {
+        const T* x_row = x.row<T>(i);
+        for (int64_t c = begin; c < end; ++c) sum[c] += x_row[c];
+      }
+    };
+    device.pool().parallel_for(x.cols, kColumnGrain, body);
+  });
+}
+
 void swiglu(const Device& device, const ConstView& gate_up, const View& y) {
   MK_CHECK(gate_up.rows == y.rows && gate_up.cols == 2 * y.cols && gate_up.dtype == y.dtype,
            "swiglu: [{}, {}] to [{}, {}]", gate_up.rows, gate_up.cols, y.rows, y.cols);

@@ -12,7 +12,13 @@ namespace minke::kernels {
 /// y = a + b. y may be a or b.
 void add(const Device& device, const ConstView& a, const ConstView& b, const View& y);
 
-/// y = x * w / sqrt(mean(x^2) + eps) for each row (RMSNorm; Zhang and Sennrich 2019). w: [1, cols].
+/// y = x + row, the same one for all rows: [1, cols]. y may be x.
+void add_row(const Device& device, const ConstView& x, const ConstView& row, const View& y);
+/// row [1, cols] (overwritten) = sum over x's rows, in order.
+void sum_rows(const Device& device, const ConstView& x, const View& row);
+
+/// y = x * w / sqrt(mean(x^2) + eps) for each row (RMSNorm; Zhang and Sennrich 2019). w: [1, cols];
+/// or of a part of x's columns, and then each such group of columns by itself (heads).
 void rms_norm(const Device& device, const ConstView& x, const ConstView& w, double eps,
               const View& y);
 /// Its gradients; dx and dw ([1, cols]) are overwritten. dw sums over rows in order.

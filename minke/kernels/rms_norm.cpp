@@ -61,29 +61,41 @@ void norm_grad_row(const T* x, const T* w, const T* dy, int64_t cols, T r, T* __
   for (int64_t i = 0; i < cols; ++i) dx[i] = r * (w[i] * dy[i] - x[i] * factor);
 }
 
-// Columns [begin, end) of dw = sum over rows of dy x r, rows in order.
+// Columns [begin, end) of dw = sum over rows and their groups of dy x r, in order.
 template <class T>
-void norm_weight_grad(const ConstView& x, const ConstView& dy, const T* inverse, int64_t begin,
-                      int64_t end, T* __restrict dw) {
+void norm_weight_grad(const ConstView& x, const ConstView& dy, const T* inverse, int64_t cols,
+                      int64_t begin, int64_t end, T* __restrict dw) {
   for (int64_t c = begin; c < end; ++c) dw[c] = 0;
   for (int64_t row = 0; row < x.rows; ++row) {
-    const T* x_row = x.row<T>(row);
-    const T* dy_row = dy.row<T>(row);
-    const T r = inverse[row];
-    for (int64_t c = begin; c < end; ++c) dw[c] += dy_row[c] * (x_row[c] * r);
+    for (int64_t group = 0; group < x.cols / cols; ++group) {
+      const T* x_row = x.row<T>(row) + group * cols;
+      const T* dy_row = dy.row<T>(row) + group * cols;
+      const T r = *inverse++;
+      for (int64_t c = begin; c < end; ++c) dw[c] += dy_row[c] * (x_row[c] * r);
+    }
   }
+}
+
+// Columns [group * cols, (group + 1) * cols) of a view.
+template <class SomeView>
+SomeView group_of(SomeView view, int64_t group, int64_t cols) {
+  view.data += group * cols * dtype_bytes(view.dtype, 1);
+  view.cols = cols;
+  return view;
 }
 
 }  // namespace
 
 void rms_norm(const Device& device, const ConstView& x, const ConstView& w, double eps,
               const View& y) {
-  MK_CHECK(x.rows == y.rows && x.cols == y.cols && w.cols == x.cols && w.dtype == x.dtype &&
-               y.dtype == x.dtype,
+  MK_CHECK(x.rows == y.rows && x.cols == y.cols && w.cols > 0 && x.cols % w.cols == 0 &&
+               w.dtype == x.dtype && y.dtype == x.dtype,
            "rms_norm: x [{}, {}], w [{}], y [{}, {}]", x.rows, x.cols, w.cols, y.rows, y.cols);
-  RmsNormFn* const run = rms_norm_for(device, x);
+  RmsNormFn* const run = rms_norm_for(device, group_of(x, 0, w.cols));
   device.pool().parallel_for(x.rows, row_grain(x.cols), [&](int64_t begin, int64_t end, int) {
-    run(x, w, eps, y, begin, end);
+    for (int64_t group = 0; group < x.cols / w.cols; ++group) {
+      run(group_of(x, group, w.cols), w, eps, group_of(y, group, w.cols), begin, end);
+    }
   });
 }
 
@@ -120,27 +132,29 @@ void rms_norm_quantize_int8(const Device& device, const ConstView& x, const Cons
 void rms_norm_grad(const Device& device, const ConstView& x, const ConstView& w, double eps,
                    const ConstView& dy, const View& dx, const View& dw) {
   MK_CHECK(dy.rows == x.rows && dy.cols == x.cols && dx.rows == x.rows && dx.cols == x.cols &&
-               w.cols == x.cols && dw.cols == x.cols,
+               w.cols > 0 && x.cols % w.cols == 0 && dw.cols == w.cols,
            "rms_norm_grad: x [{}, {}], w [{}], dy [{}, {}], dx [{}, {}], dw [{}]", x.rows, x.cols,
            w.cols, dy.rows, dy.cols, dx.rows, dx.cols, dw.cols);
   MK_CHECK(w.dtype == x.dtype && dy.dtype == x.dtype && dx.dtype == x.dtype && dw.dtype == x.dtype,
            "rms_norm_grad: dtypes differ from x's {}", dtype_info(x.dtype).name);
-  const Tensor inverse = Tensor::empty(device.arena(), x.dtype, {x.rows});  // 1 / rms of each row
+  const int64_t cols = w.cols, num_groups = x.cols / cols;
+  const Tensor inverse = Tensor::empty(device.arena(), x.dtype, {x.rows * num_groups});  // 1 / rms
   with_float_type("rms_norm_grad", x.dtype, [&](auto zero) {
     using T = decltype(zero);
     T* r = inverse.data<T>();
     const auto rows_body = [&](int64_t begin, int64_t end, int) {
-      for (int64_t row = begin; row < end; ++row) {
-        r[row] = inverse_rms(x.row<T>(row), x.cols, eps);
-        norm_grad_row<T>(x.row<T>(row), w.row<T>(0), dy.row<T>(row), x.cols, r[row],
-                         dx.row<T>(row));
+      for (int64_t i = begin * num_groups; i < end * num_groups; ++i) {
+        const int64_t row = i / num_groups, at = i % num_groups * cols;
+        r[i] = inverse_rms(x.row<T>(row) + at, cols, eps);
+        norm_grad_row<T>(x.row<T>(row) + at, w.row<T>(0), dy.row<T>(row) + at, cols, r[i],
+                         dx.row<T>(row) + at);
       }
     };
     device.pool().parallel_for(x.rows, row_grain(x.cols), rows_body);
     const auto columns_body = [&](int64_t begin, int64_t end, int) {
-      norm_weight_grad<T>(x, dy, r, begin, end, dw.row<T>(0));
+      norm_weight_grad<T>(x, dy, r, cols, begin, end, dw.row<T>(0));
     };
-    device.pool().parallel_for(x.cols, 64, columns_body);
+    device.pool().parallel_for(cols, 64, columns_body);
   });
 }
 

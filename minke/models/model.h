@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "minke/format/gguf.h"
+#include "minke/format/weight_file.h"
 #include "minke/nn/attention.h"
 #include "minke/nn/parameter.h"
 #include "minke/nn/precision.h"
+#include "minke/nn/rope_table.h"
 
 namespace minke {
 
@@ -24,8 +26,11 @@ struct ModelConfig {
   int64_t vocab_size = 0;
   int64_t max_position_embeddings = 0;
   double rope_theta = 10000.0;
+  RopeScaling rope_scaling;
   double rms_norm_eps = 1e-5;
   bool tie_word_embeddings = false;
+  bool has_qkv_bias = false;  ///< Qwen2
+  bool has_qk_norm = false;   ///< Qwen3: RMSNorm of each head of queries and keys
   kernels::RopeStyle rope_style = kernels::RopeStyle::kInterleaved;
 
   /// The KV cache's pages as layer 0 sees them, still without memory.
@@ -74,10 +79,12 @@ struct LoadOptions {
 /// Reads the shape of a GGUF model: kUsage for an architecture that minke does not have (named,
 /// with the list of those it has), kCorrupt for missing or impossible values.
 Result<ModelConfig> config_from_gguf(const GgufFile& file);
+/// The same of the text of Hugging Face's config.json.
+Result<ModelConfig> config_from_hf(std::string_view config_json);
 
-/// Makes the model of `config` with weights from `file` (GGUF names). The weights are packed into
-/// memory of their own; the file's pages are dropped as that happens. The device must outlive the
-/// model.
+/// Makes the model of `config` with weights from `file`, under GGUF's names (HfFolder). The weights
+/// are packed into memory of their own; the file's pages are dropped as that happens. The device
+/// must outlive the model.
 Result<std::unique_ptr<Model>> load_model(const Device& device, const WeightFile& file,
                                           const ModelConfig& config, const LoadOptions& options);
 

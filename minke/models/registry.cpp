@@ -1,10 +1,15 @@
 #include "minke/models/registry.h"
 
+#include "minke/base/utf8.h"
+#include "minke/models/dense_decoder.h"
+
 namespace minke {
 namespace {
 
 constexpr Architecture kArchitectures[] = {
-    {"llama", llama_config, load_llama},
+    {"llama", llama_config, load_dense},
+    {"qwen2", qwen2_config, load_dense},
+    {"qwen3", qwen3_config, load_dense},
 };
 
 std::string known_names() {
@@ -25,14 +30,31 @@ const Architecture* find_architecture(std::string_view name) {
   return nullptr;
 }
 
+namespace {
+Result<const Architecture*> known_architecture(std::string_view name) {
+  const Architecture* architecture = find_architecture(name);
+  if (architecture != nullptr) return architecture;
+  return fail(ErrorCode::kUsage, "minke cannot run the architecture '{}' (it has: {})",
+              printable_name(name), known_names());
+}
+}  // namespace
+
 Result<ModelConfig> config_from_gguf(const GgufFile& file) {
   MK_ASSIGN(const std::string_view name, file.get_string("general.architecture"));
-  const Architecture* architecture = find_architecture(name);
-  if (architecture == nullptr) {
-    return fail(ErrorCode::kUsage, "minke cannot run the architecture '{}' (it has: {})", name,
-                known_names());
+  MK_ASSIGN(const Architecture* architecture, known_architecture(name));
+  MK_ASSIGN(const ModelSettings settings, ModelSettings::from_gguf(file, name));
+  return architecture->read_config(settings);
+}
+
+Result<ModelConfig> config_from_hf(std::string_view config_json) {
+  auto config = parse_json(config_json);
+  if (!config) {
+    return fail(ErrorCode::kCorrupt, "config.json: no JSON document: {}", config.error().message);
   }
-  return architecture->read_config(file);
+  MK_ASSIGN(const ModelSettings settings, ModelSettings::from_json(std::move(*config)));
+  MK_ASSIGN(const std::string name, settings.text("model_type"));
+  MK_ASSIGN(const Architecture* architecture, known_architecture(name));
+  return architecture->read_config(settings);
 }
 
 Result<std::unique_ptr<Model>> load_model(const Device& device, const WeightFile& file,

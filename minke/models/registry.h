@@ -3,14 +3,15 @@
 #include <string_view>
 
 #include "minke/models/model.h"
+#include "minke/models/model_settings.h"
 
 namespace minke {
 
 /// An architecture: how its shape is read and how it is made. Adding one is a file in this folder
 /// and a row in registry.cpp.
 struct Architecture {
-  std::string_view name;  ///< general.architecture in GGUF
-  Result<ModelConfig> (*read_config)(const GgufFile& file);
+  std::string_view name;  ///< general.architecture in GGUF, model_type in config.json
+  Result<ModelConfig> (*read_config)(const ModelSettings& settings);
   Result<std::unique_ptr<Model>> (*load)(const Device& device, const WeightFile& file,
                                          const ModelConfig& config, const LoadOptions& options);
 };
@@ -18,9 +19,11 @@ struct Architecture {
 /// The row of that name, or nullptr.
 const Architecture* find_architecture(std::string_view name);
 
-/// Llama (llama.cpp), SmolLM2 included.
-Result<ModelConfig> llama_config(const GgufFile& file);
-Result<std::unique_ptr<Model>> load_llama(const Device& device, const WeightFile& file,
-                                          const ModelConfig& config, const LoadOptions& options);
+/// Llama's shape, SmolLM2 included.
+Result<ModelConfig> llama_config(const ModelSettings& settings);
+/// Qwen2's and Qwen2.5's.
+Result<ModelConfig> qwen2_config(const ModelSettings& settings);
+/// Qwen3's, without experts.
+Result<ModelConfig> qwen3_config(const ModelSettings& settings);
 
 }  // namespace minke

@@ -39,18 +39,31 @@ Result<const WeightInfo*> ParameterLoader::find(const std::string& name, const S
 }
 
 Result<const Parameter*> ParameterLoader::vector(const std::string& name, int64_t cols) {
-  MK_ASSIGN(const WeightInfo* info, find(name, {cols}));
+  return vectors({{name, cols}});
+}
+
+Result<const Parameter*> ParameterLoader::vectors(const std::vector<Matrix>& wanted) {
   Parameter parameter;
-  parameter.names = {name};
-  parameter.name_rows = {1};
-  parameter.cols = cols;
-  parameter.value = Tensor::zeros(DType::kF32, {cols});
-  const DTypeInfo& format = dtype_info(info->dtype);
-  if (cols % format.block_size != 0) {
-    return fail(ErrorCode::kCorrupt, "tensor '{}' has {} elements, no multiple of {}'s {}", name,
-                cols, format.name, format.block_size);
+  std::vector<const WeightInfo*> infos;
+  for (const auto& [name, count] : wanted) {
+    MK_ASSIGN(const WeightInfo* info, find(name, {count}));
+    const DTypeInfo& format = dtype_info(info->dtype);
+    if (count % format.block_size != 0) {
+      return fail(ErrorCode::kCorrupt, "tensor '{}' has {} elements, no multiple of {}'s {}", name,
+                  count, format.name, format.block_size);
+    }
+    infos.push_back(info);
+    parameter.names.push_back(name);
+    parameter.name_rows.push_back(1);
+    parameter.cols += count;
   }
-  format.decode(info->bytes.data(), cols / format.block_size, parameter.value.data<float>());
+  parameter.value = Tensor::zeros(DType::kF32, {parameter.cols});
+  auto* to = parameter.value.data<float>();
+  for (const WeightInfo* info : infos) {
+    const DTypeInfo& format = dtype_info(info->dtype);
+    format.decode(info->bytes.data(), info->shape[0] / format.block_size, to);
+    to += info->shape[0];
+  }
   return &store_.add(std::move(parameter));
 }
 

@@ -52,16 +52,20 @@ class ParameterLoader {
   ParameterLoader(const Device& device, const WeightFile& file, ParameterStore& store)
       : device_(device), file_(file), store_(store) {}
 
-  /// A vector of `cols` elements, decoded to f32.
-  Result<const Parameter*> vector(const std::string& name, int64_t cols);
-
-  /// Matrices [rows, cols] of the same input, packed. Neighbours of one format share a Parameter,
-  /// so the result has one Parameter when all formats agree. Every rows must be a multiple of 16
-  /// unless there is one matrix. The file's pages are dropped as they are packed.
   struct Matrix {
     std::string name;
     int64_t rows = 0;
   };
+
+  /// A vector of `cols` elements, decoded to f32.
+  Result<const Parameter*> vector(const std::string& name, int64_t cols);
+
+  /// Vectors one after the other in one Parameter: biases of matrices() of the same input.
+  Result<const Parameter*> vectors(const std::vector<Matrix>& wanted);
+
+  /// Matrices [rows, cols] of the same input, packed. Neighbours of one format share a Parameter,
+  /// so the result has one Parameter when all formats agree. Every rows must be a multiple of 16
+  /// unless there is one matrix. The file's pages are dropped as they are packed.
   Result<std::vector<const Parameter*>> matrices(const std::vector<Matrix>& wanted, int64_t cols);
 
  private:

@@ -15,7 +15,11 @@ namespace minke::ops {
 /// a + b, shapes equal.
 Tensor add(const Context& context, const Tensor& a, const Tensor& b);
 
-/// RMSNorm over the last dimension: x [n, d], weight [d] -> [n, d].
+/// x + row, a bias: x [n, d], row [d] -> [n, d].
+Tensor add_row(const Context& context, const Tensor& x, const Tensor& row);
+
+/// RMSNorm over the last dimension, or over each d of it (heads): x [n, g d], weight [d] -> [n, g
+/// d].
 Tensor rms_norm(const Context& context, const Tensor& x, const Tensor& weight, double eps);
 
 /// silu(gate) * up: gate_up [n, 2 f] -> [n, f].

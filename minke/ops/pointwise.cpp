@@ -16,6 +16,20 @@ Tensor add(const Context& context, const Tensor& a, const Tensor& b) {
   });
 }
 
+Tensor add_row(const Context& context, const Tensor& x, const Tensor& row) {
+  MK_CHECK(row.num_elements() == x.shape().back(), "add_row: {} + {}", x.shape().text(),
+           row.shape().text());
+  const Tensor y = context.empty(x.dtype(), x.shape());
+  kernels::add_row(context.device, x.view(), row.view(), y.view());
+  if (!context.records(x, row)) return y;
+  const Device& device = context.device;
+  return context.tape->record("add_row", {x.var(), row.var()}, y, [&device, row](const Tensor& dy) {
+    const Tensor sum = Tensor::empty(device.arena(), row.dtype(), row.shape());
+    kernels::sum_rows(device, dy.view(), sum.view());
+    return std::vector<Tensor>{dy, sum};
+  });
+}
+
 Tensor swiglu(const Context& context, const Tensor& gate_up) {
   const Shape& shape = gate_up.shape();
   MK_CHECK(shape.num_dims() == 2 && shape.back() % 2 == 0, "swiglu: {}", shape.text());

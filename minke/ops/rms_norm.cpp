@@ -4,7 +4,7 @@
 namespace minke::ops {
 
 Tensor rms_norm(const Context& context, const Tensor& x, const Tensor& weight, double eps) {
-  MK_CHECK(weight.num_elements() == x.shape().back(), "rms_norm: weight {} does not match x {}",
+  MK_CHECK(x.shape().back() % weight.num_elements() == 0, "rms_norm: weight {} does not match x {}",
            weight.shape().text(), x.shape().text());
   const Tensor y = context.empty(x.dtype(), x.shape());
   kernels::rms_norm(context.device, x.view(), weight.view(), eps, y.view());

@@ -82,7 +82,7 @@ TEST_F(Commands, ExitCodesAreTheDocumentedOnes) {
       {{"chat", "nothing"}, 3, "nothing"},
       {{"show", "nothing"}, 3, "nothing"},
       {{"show", junk}, 7, "not a GGUF file"},
-      {{"show", scratch_.path().string()}, 2, "not a file"},
+      {{"show", scratch_.path().string()}, 2, "is no model"},
       {{"rm", "nothing"}, 3, "nothing"},
       {{"pull", "smolm2-135m"}, 3, "did you mean smollm2-135m?"},
       {{"tokenize", junk}, 7, "not a GGUF file"},

@@ -340,6 +340,25 @@ TEST_F(EngineTest, refuses_configs_that_cannot_work) {
   config = small_config();
   config.draft_tokens_max = -1;
   EXPECT_EQ(code_of(config), ErrorCode::kUsage);
+  config = small_config();
+  config.num_tokens = tiny_.model->config().vocab_size + 1;
+  EXPECT_EQ(code_of(config), ErrorCode::kUsage);
+}
+
+TEST_F(EngineTest, rows_that_no_token_uses_are_neither_read_nor_drawn) {
+  EngineConfig config = small_config();
+  config.num_tokens = 20;
+  const auto engine = Engine::create(*tiny_.device, *tiny_.model, config);
+  ASSERT_TRUE(engine) << engine.error().message;
+  Request request = make_request(4, 3, 60);
+  for (int32_t& id : request.prompt) id %= 20;
+  request.sampling.logit_bias = {{19, 2.0f}};
+  const auto generated = (*engine)->generate(request);
+  ASSERT_TRUE(generated) << generated.error().message;
+  EXPECT_EQ(generated->tokens.size(), 60u);
+  for (const int32_t id : generated->tokens) EXPECT_LT(id, 20);
+  request.prompt[2] = 20;
+  EXPECT_EQ((*engine)->generate(request).error().code, ErrorCode::kUsage);
 }
 
 TEST_F(EngineTest, cancels_from_a_sink_and_tells_each_sink_once_that_it_ended) {

@@ -1,0 +1,86 @@
+#include "minke/models/hf_names.h"
+
+#include <vector>
+
+namespace minke {
+namespace {
+
+// A # stands for a number; those of a row's two names are in the same order. Of a layer the names
+// begin with the prefixes below.
+struct NamePair {
+  std::string_view hf;
+  std::string_view gguf;
+};
+constexpr NamePair kNames[] = {
+    {"model.embed_tokens.weight", "token_embd.weight"},
+    {"model.norm.weight", "output_norm.weight"},
+    {"lm_head.weight", "output.weight"},
+    {"model.layers.#.input_layernorm.weight", "blk.#.attn_norm.weight"},
+    {"model.layers.#.post_attention_layernorm.weight", "blk.#.ffn_norm.weight"},
+    {"model.layers.#.self_attn.q_proj.weight", "blk.#.attn_q.weight"},
+    {"model.layers.#.self_attn.k_proj.weight", "blk.#.attn_k.weight"},
+    {"model.layers.#.self_attn.v_proj.weight", "blk.#.attn_v.weight"},
+    {"model.layers.#.self_attn.o_proj.weight", "blk.#.attn_output.weight"},
+    {"model.layers.#.self_attn.q_proj.bias", "blk.#.attn_q.bias"},
+    {"model.layers.#.self_attn.k_proj.bias", "blk.#.attn_k.bias"},
+    {"model.layers.#.self_attn.v_proj.bias", "blk.#.attn_v.bias"},
+    {"model.layers.#.self_attn.q_norm.weight", "blk.#.attn_q_norm.weight"},
+    {"model.layers.#.self_attn.k_norm.weight", "blk.#.attn_k_norm.weight"},
+    {"model.layers.#.mlp.gate_proj.weight", "blk.#.ffn_gate.weight"},
+    {"model.layers.#.mlp.up_proj.weight", "blk.#.ffn_up.weight"},
+    {"model.layers.#.mlp.down_proj.weight", "blk.#.ffn_down.weight"},
+};
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// The numbers in `name` that stand where the pattern has #, if it matches.
+std::optional<std::vector<std::string_view>> match(std::string_view pattern,
+                                                   std::string_view name) {
+  std::vector<std::string_view> numbers;
+  size_t at = 0;
+  for (const char c : pattern) {
+    if (c != '#') {
+      if (at == name.size() || name[at++] != c) return std::nullopt;
+      continue;
+    }
+    const size_t begin = at;
+    while (at < name.size() && is_digit(name[at])) ++at;
+    if (at == begin) return std::nullopt;
+    numbers.push_back(name.substr(begin, at - begin));
+  }
+  if (at != name.size()) return std::nullopt;
+  return numbers;
+}
+
+std::string filled(std::string_view pattern, const std::vector<std::string_view>& numbers) {
+  std::string out;
+  size_t next = 0;
+  for (const char c : pattern) {
+    if (c == '#') {
+      out += numbers[next++];
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::optional<std::string> translated(std::string_view name, std::string_view NamePair::*from,
+                                      std::string_view NamePair::*to) {
+  for (const NamePair& pair : kNames) {
+    if (const auto numbers = match(pair.*from, name)) return filled(pair.*to, *numbers);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> gguf_name_of(std::string_view hf_name) {
+  return translated(hf_name, &NamePair::hf, &NamePair::gguf);
+}
+
+std::optional<std::string> hf_name_of(std::string_view gguf_name) {
+  return translated(gguf_name, &NamePair::gguf, &NamePair::hf);
+}
+
+}  // namespace minke

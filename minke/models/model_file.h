@@ -1,0 +1,36 @@
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "minke/models/model.h"
+
+namespace minke {
+
+/// A model as it lies on disk: what it is, and its tensors under GGUF's names, whichever the
+/// format.
+class ModelFile {
+ public:
+  /// A .gguf file (of a split model any part); or a folder as Hugging Face's, with config.json and
+  /// model.safetensors or model.safetensors.index.json, or a file in it. Errors: those of opening
+  /// and of config_from_gguf(); kNotFound for a folder without a model.
+  static Result<ModelFile> open(const std::filesystem::path& path);
+
+  const ModelConfig& config() const { return config_; }
+  const WeightFile& weights() const { return *weights_; }
+  /// Where it is a GGUF file, else nullptr.
+  const GgufFile* gguf() const { return gguf_; }
+  /// Where it is not: the folder.
+  const std::filesystem::path& folder() const { return folder_; }
+
+ private:
+  static Result<ModelFile> open_folder(const std::filesystem::path& folder);
+
+  ModelConfig config_;
+  std::unique_ptr<WeightFile> weights_;
+  const GgufFile* gguf_ = nullptr;
+  std::filesystem::path folder_;
+};
+
+}  // namespace minke

@@ -1,0 +1,138 @@
+#include "minke/models/model_settings.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <utility>
+
+#include "minke/base/utf8.h"
+
+namespace minke {
+namespace {
+
+// Hugging Face's names and what GGUF calls them after "ARCHITECTURE.".
+constexpr std::pair<std::string_view, std::string_view> kGgufKeys[] = {
+    {"num_hidden_layers", "block_count"},
+    {"hidden_size", "embedding_length"},
+    {"intermediate_size", "feed_forward_length"},
+    {"num_attention_heads", "attention.head_count"},
+    {"num_key_value_heads", "attention.head_count_kv"},
+    {"head_dim", "attention.key_length"},
+    {"v_head_dim", "attention.value_length"},
+    {"max_position_embeddings", "context_length"},
+    {"rms_norm_eps", "attention.layer_norm_rms_epsilon"},
+    {"rope_theta", "rope.freq_base"},
+    {"rope_dim", "rope.dimension_count"},
+    {"rope_scaling_type", "rope.scaling.type"},
+    {"rope_factor", "rope.scaling.factor"},
+    {"rope_original_context", "rope.scaling.original_context_length"},
+    {"rope_attention_factor", "rope.scaling.attn_factor"},
+};
+
+std::string_view gguf_key(std::string_view field) {
+  for (const auto& [name, key] : kGgufKeys) {
+    if (name == field) return key;
+  }
+  return field;
+}
+
+// A scalar of GGUF's metadata as JSON; null for arrays.
+Json scalar_of(const GgufFile& file, const GgufEntry& entry) {
+  if (entry.value.is_string()) return Json(entry.value.as_string());
+  if (entry.value.type == GgufType::kBool) return Json(*file.get_bool(entry.key));
+  const bool is_float = entry.value.type == GgufType::kF32 || entry.value.type == GgufType::kF64;
+  if (!is_float) {
+    if (const auto whole = file.get_uint(entry.key)) return Json(*whole);
+  }
+  const auto number = file.get_float(entry.key);
+  return number ? Json(*number) : Json();
+}
+
+}  // namespace
+
+Result<ModelSettings> ModelSettings::from_json(Json config) {
+  if (!config.is_object()) {
+    return fail(ErrorCode::kCorrupt, "config.json is {}, expected an object", config.kind());
+  }
+  return ModelSettings(std::move(config));
+}
+
+Result<ModelSettings> ModelSettings::from_gguf(const GgufFile& file, std::string_view name) {
+  const std::string prefix = std::string(name) + ".";
+  Json config = Json::object();
+  for (const GgufEntry& entry : file.metadata()) {
+    if (!entry.key.starts_with(prefix)) continue;
+    const std::string_view key = entry.key.substr(prefix.size());
+    std::string_view field = key;
+    for (const auto& [hf, gguf] : kGgufKeys) {
+      if (gguf == key) field = hf;
+    }
+    config.set(field, scalar_of(file, entry));
+  }
+  const WeightInfo* embedding = file.find("token_embd.weight");
+  if (embedding == nullptr || embedding->shape.num_dims() != 2) {
+    return fail(ErrorCode::kCorrupt, "gguf: no matrix 'token_embd.weight'");
+  }
+  config.set("vocab_size", embedding->shape[0]);
+  config.set("tie_word_embeddings", file.find("output.weight") == nullptr);
+  ModelSettings settings(std::move(config));
+  settings.architecture_ = name;
+  settings.is_gguf_ = true;
+  return settings;
+}
+
+const Json* ModelSettings::find(std::string_view field) const {
+  const Json* value = config_.find(field);
+  return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+std::string ModelSettings::shown(std::string_view field) const {
+  if (is_gguf_) return fmt::format("gguf: {}.{}", architecture_, gguf_key(field));
+  return fmt::format("config.json: {}", field);
+}
+
+tl::unexpected<Error> ModelSettings::wrong(std::string_view field,
+                                           std::string_view expected) const {
+  const Json* value = find(field);
+  if (value == nullptr) {
+    return fail(ErrorCode::kCorrupt, "{} is missing, expected {}", shown(field), expected);
+  }
+  return fail(ErrorCode::kCorrupt, "{} is {} when it should be {}", shown(field),
+              printable_name(value->dump()), expected);
+}
+
+Result<int64_t> ModelSettings::size(std::string_view field, int64_t low, int64_t high,
+                                    std::optional<int64_t> missing) const {
+  const Json* value = find(field);
+  if (value == nullptr && missing) return *missing;
+  if (value == nullptr || !value->is_int() || value->as_int() < low || value->as_int() > high) {
+    return wrong(field, fmt::format("a whole number from {} to {}", low, high));
+  }
+  return value->as_int();
+}
+
+Result<double> ModelSettings::number(std::string_view field, std::optional<double> missing) const {
+  const Json* value = find(field);
+  if (value == nullptr && missing) return *missing;
+  if (value == nullptr || !value->is_number() || !std::isfinite(value->as_double())) {
+    return wrong(field, "a number");
+  }
+  return value->as_double();
+}
+
+Result<bool> ModelSettings::flag(std::string_view field, std::optional<bool> missing) const {
+  const Json* value = find(field);
+  if (value == nullptr && missing) return *missing;
+  if (value == nullptr || !value->is_bool()) return wrong(field, "true or false");
+  return value->as_bool();
+}
+
+Result<std::string> ModelSettings::text(std::string_view field,
+                                        std::optional<std::string> missing) const {
+  const Json* value = find(field);
+  if (value == nullptr && missing) return *missing;
+  if (value == nullptr || !value->is_string()) return wrong(field, "text");
+  return value->as_string();
+}
+
+}  // namespace minke

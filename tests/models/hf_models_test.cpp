@@ -1,0 +1,164 @@
+// Goal: checkpoints that transformers wrote give the logits that transformers gives, in one chunk,
+// in chunks and token by token through the cache. Method: tests/golden/hf_models.py.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <numeric>
+
+#include "minke/format/safetensors.h"
+#include "minke/models/hf_names.h"
+#include "minke/models/model_file.h"
+#include "tests/hub/scratch_folder.h"
+#include "tests/models/tiny_llama.h"
+
+namespace minke {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path golden_folder() {
+  const char* source = std::getenv("MINKE_SOURCE_DIR");
+  return fs::path(source == nullptr ? "." : source) / "tests/golden/hf";
+}
+
+std::vector<std::string> cases() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(golden_folder())) {
+    names.push_back(entry.path().filename().string());
+  }
+  return names;
+}
+
+// The logits of `ids` in f32 through a cache, `chunk` ids at a time.
+std::vector<float> logits_of(const Device& device, const Model& model,
+                             const std::vector<int32_t>& ids, size_t chunk) {
+  kernels::KvPages pages = model.config().kv_pages(DType::kF32);
+  const int64_t num_pages = static_cast<int64_t>(ids.size()) / kernels::kPageTokens + 1;
+  const Tensor memory = Tensor::zeros(DType::kI8, {num_pages, pages.page_bytes()});
+  pages.data = memory.view().data;
+  std::vector<int32_t> table(static_cast<size_t>(num_pages));
+  std::iota(table.begin(), table.end(), 0);
+  std::vector<float> out;
+  for (size_t begin = 0; begin < ids.size(); begin += chunk) {
+    const size_t rows = std::min(chunk, ids.size() - begin);
+    ForwardBatch batch;
+    batch.tokens.assign(ids.begin() + begin, ids.begin() + begin + rows);
+    batch.positions.resize(rows);
+    std::iota(batch.positions.begin(), batch.positions.end(), static_cast<int32_t>(begin));
+    batch.kv.pages = pages;
+    batch.kv.segments = {
+        {0, static_cast<int64_t>(rows), static_cast<int64_t>(begin), table.data()}};
+    const Tensor logits = model.forward({device}, batch);
+    out.insert(out.end(), logits.data<float>(), logits.data<float>() + logits.num_elements());
+  }
+  return out;
+}
+
+TEST(HfModels, GiveTheLogitsOfTransformers) {
+  ASSERT_GE(cases().size(), 6u);
+  for (const std::string& name : cases()) {
+    const fs::path folder = golden_folder() / name;
+    const auto expected = SafetensorsFile::open(folder / "expected.safetensors");
+    ASSERT_TRUE(expected) << expected.error().message;
+    const WeightInfo* ids_info = expected->find("ids");
+    const WeightInfo* logits_info = expected->find("logits");
+    ASSERT_TRUE(ids_info != nullptr && logits_info != nullptr);
+    std::vector<int32_t> ids(static_cast<size_t>(ids_info->shape[0]));
+    std::memcpy(ids.data(), ids_info->bytes.data(), ids_info->bytes.size());
+    std::vector<float> golden(static_cast<size_t>(logits_info->shape.num_elements()));
+    std::memcpy(golden.data(), logits_info->bytes.data(), logits_info->bytes.size());
+
+    const auto file = ModelFile::open(folder);
+    ASSERT_TRUE(file) << file.error().message;
+    for (const CpuLevel level : supported_levels()) {
+      const Device device(2, false, level);
+      const auto model =
+          load_model(device, file->weights(), file->config(), {Precision::kF32, 128});
+      ASSERT_TRUE(model) << name << ": " << model.error().message;
+      std::vector<float> whole;
+      for (const size_t chunk : {size_t{512}, size_t{7}, size_t{1}}) {
+        const std::vector<float> found = logits_of(device, **model, ids, chunk);
+        ASSERT_EQ(found.size(), golden.size());
+        float worst = 0.0f;
+        for (size_t i = 0; i < found.size(); ++i) {
+          worst = std::max(worst, std::abs(found[i] - golden[i]));
+        }
+        EXPECT_LE(worst, 2e-4f) << name << " " << cpu_level_name(level) << " chunks of " << chunk;
+        if (whole.empty()) whole = found;
+        EXPECT_EQ(found, whole) << name << ": chunks change bits";
+      }
+    }
+  }
+}
+
+TEST(HfModels, NamesTranslateBothWays) {
+  EXPECT_EQ(gguf_name_of("model.layers.12.self_attn.q_proj.weight"), "blk.12.attn_q.weight");
+  EXPECT_EQ(hf_name_of("blk.12.attn_q.weight"), "model.layers.12.self_attn.q_proj.weight");
+  EXPECT_EQ(gguf_name_of("model.embed_tokens.weight"), "token_embd.weight");
+  for (const char* name : {"", "model.layers..self_attn.q_proj.weight", "model.layers.1.mlp",
+                           "model.layers.1x.self_attn.q_proj.weight", "lm_head.weight2"}) {
+    EXPECT_EQ(gguf_name_of(name), std::nullopt) << name;
+  }
+}
+
+// What config_from_hf makes of a working config with one setting changed.
+std::string error_with(const std::string& field, const std::string& value) {
+  std::string text =
+      R"({"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 36, "intermediate_size": 40,
+          "num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 512,
+          "vocab_size": 61, "rms_norm_eps": 1e-5, "rope_theta": 10000.0)";
+  if (!field.empty()) text += fmt::format(R"(, "{}": {})", field, value);
+  const auto config = config_from_hf(text + "}");
+  return config ? "" : config.error().message;
+}
+
+TEST(HfModels, ConfigsThatCannotBeNameTheSetting) {
+  EXPECT_EQ(error_with("", ""), "");
+  EXPECT_EQ(error_with("head_dim", "null"), "");
+  EXPECT_EQ(error_with("rope_scaling", "null"), "");
+  EXPECT_EQ(error_with("rope_scaling", R"({"type": "linear", "factor": 2})"), "");
+  const std::pair<const char*, const char*> wrong[] = {{"num_hidden_layers", "0"},
+                                                       {"num_hidden_layers", "\"2\""},
+                                                       {"hidden_size", "2.5"},
+                                                       {"num_key_value_heads", "7"},
+                                                       {"num_key_value_heads", "-1"},
+                                                       {"vocab_size", "99999999999999999999"},
+                                                       {"rms_norm_eps", "true"},
+                                                       {"tie_word_embeddings", "1"},
+                                                       {"max_position_embeddings", "0"},
+                                                       {"rope_theta", "0"},
+                                                       {"rope_scaling", "3"},
+                                                       {"head_dim", "[]"}};
+  for (const auto& [field, value] : wrong) {
+    const std::string message = error_with(field, value);
+    EXPECT_NE(message.find(fmt::format("config.json: {}", field)), std::string::npos)
+        << field << " " << value << ": " << message;
+  }
+  EXPECT_NE(error_with("num_key_value_heads", "4").find("multiple of kv heads"), std::string::npos);
+  EXPECT_NE(error_with("head_dim", "7").find("even"), std::string::npos);
+  EXPECT_NE(error_with("attention_bias", "true").find("attention_bias"), std::string::npos);
+  EXPECT_NE(error_with("model_type", "\"mamba9\"").find("llama, qwen2, qwen3"), std::string::npos);
+  EXPECT_NE(error_with("rope_scaling", R"({"type": "dynamic", "factor": 2})").find("dynamic"),
+            std::string::npos);
+  for (const char* rope :
+       {R"({"type": "linear", "factor": 0})", R"({"type": "linear"})",
+        R"({"type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4})",
+        R"({"type": "yarn", "factor": -1})", R"({"type": "yarn", "factor": 2, "beta_slow": 0})"}) {
+    EXPECT_NE(error_with("rope_parameters", rope), "") << rope;
+  }
+  EXPECT_FALSE(config_from_hf("[]"));
+  EXPECT_FALSE(config_from_hf("{"));
+  EXPECT_FALSE(config_from_hf("{}"));
+}
+
+TEST(HfModels, AFolderWithoutAModelSaysWhatIsMissing) {
+  const ScratchFolder folder;
+  const auto file = ModelFile::open(folder.path());
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code, ErrorCode::kNotFound);
+  EXPECT_NE(file.error().message.find("config.json"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace minke

@@ -22,9 +22,10 @@ constexpr Implementation<JoinSpansFn> kJoinSpans[] = MK_IMPLEMENTATIONS(join_spa
 constexpr Implementation<WriteKvFn> kWriteKv[] = MK_IMPLEMENTATIONS(write_kv, ref::write_kv);
 
 // The vector kernels take heads of whole vectors up to the size of their buffers, in f32.
-CpuLevel usable_level(const Device& device, DType dtype, int64_t head_dim) {
-  const bool fits = dtype == DType::kF32 && head_dim % 16 == 0 && head_dim <= 1024;
-  return fits ? device.level() : CpuLevel::kRef;
+CpuLevel usable_level(const Device& device, DType dtype, const KvPages& pages) {
+  const auto fits = [](int64_t dim) { return dim % 16 == 0 && dim <= 1024; };
+  return dtype == DType::kF32 && fits(pages.head_dim) && fits(pages.value_size()) ? device.level()
+                                                                                  : CpuLevel::kRef;
 }
 
 // Rows of a segment a thread takes at a time: a multiple of the widest tile, so that splitting a
@@ -58,8 +59,8 @@ int64_t num_results(const std::vector<AttentionTask>& tasks) {
 // `count`: num_results(tasks).
 void attend_by_spans(const Device& device, AttentionFn* run, JoinSpansFn* join,
                      std::vector<AttentionTask>& tasks, int64_t count) {
-  const int64_t head_dim = tasks.front().pages.head_dim;
-  const Tensor outs = Tensor::empty(device.arena(), DType::kF32, {count, head_dim});
+  const int64_t value_dim = tasks.front().pages.value_size();
+  const Tensor outs = Tensor::empty(device.arena(), DType::kF32, {count, value_dim});
   std::vector<SpanResult> results(count);
   for (int64_t i = 0; i < count; ++i) results[i].out = outs.view().row<float>(i);
 
@@ -83,10 +84,11 @@ void attend_by_spans(const Device& device, AttentionFn* run, JoinSpansFn* join,
 
 void write_kv(const Device& device, const ConstView& k, const ConstView& v,
               const AttentionSegment* segments, int64_t num_segments, const KvPages& pages) {
-  MK_CHECK(k.rows == v.rows && k.cols == pages.num_kv_heads * pages.head_dim && v.cols == k.cols,
-           "write_kv: k [{}, {}] v [{}, {}] for {} heads of {}", k.rows, k.cols, v.rows, v.cols,
-           pages.num_kv_heads, pages.head_dim);
-  WriteKvFn* const run = choose(kWriteKv, usable_level(device, k.dtype, pages.head_dim));
+  MK_CHECK(k.rows == v.rows && k.cols == pages.num_kv_heads * pages.head_dim &&
+               v.cols == pages.num_kv_heads * pages.value_size(),
+           "write_kv: k [{}, {}] v [{}, {}] for {} heads of {} and {}", k.rows, k.cols, v.rows,
+           v.cols, pages.num_kv_heads, pages.head_dim, pages.value_size());
+  WriteKvFn* const run = choose(kWriteKv, usable_level(device, k.dtype, pages));
   const int64_t num_heads = pages.num_kv_heads;
   const int64_t grain = k.rows >= 16 ? 1 : num_segments * num_heads;  // few rows: one thread
   device.pool().parallel_for(num_segments * num_heads, grain, [&](int64_t begin, int64_t end, int) {
@@ -99,11 +101,11 @@ void write_kv(const Device& device, const ConstView& k, const ConstView& v,
 void attention(const Device& device, const ConstView& q, const AttentionSegment* segments,
                int64_t num_segments, const KvPages& pages, int64_t num_heads, double scale,
                const View& out) {
-  MK_CHECK(q.cols == num_heads * pages.head_dim && out.cols == q.cols && out.rows == q.rows &&
-               num_heads % pages.num_kv_heads == 0,
-           "attention: q [{}, {}] out [{}, {}] for {} heads ({} kv) of {}", q.rows, q.cols,
-           out.rows, out.cols, num_heads, pages.num_kv_heads, pages.head_dim);
-  const CpuLevel level = usable_level(device, q.dtype, pages.head_dim);
+  MK_CHECK(q.cols == num_heads * pages.head_dim && out.cols == num_heads * pages.value_size() &&
+               out.rows == q.rows && num_heads % pages.num_kv_heads == 0,
+           "attention: q [{}, {}] out [{}, {}] for {} heads ({} kv) of {} and {}", q.rows, q.cols,
+           out.rows, out.cols, num_heads, pages.num_kv_heads, pages.head_dim, pages.value_size());
+  const CpuLevel level = usable_level(device, q.dtype, pages);
   AttentionFn* const run = choose(kAttention, level);
   std::vector<AttentionTask> tasks;
   for (int64_t s = 0; s < num_segments; ++s) {
@@ -119,7 +121,7 @@ void attention(const Device& device, const ConstView& q, const AttentionSegment*
   const int threads = device.pool().num_threads();
   const int64_t count = num_results(tasks);  // as many as columns where each task has one span
   const bool splits = threads > 1 && num_tasks < 4 * threads && count > q.rows * num_heads &&
-                      count * pages.head_dim * 4 <= kSpanBytesMax;
+                      count * pages.value_size() * 4 <= kSpanBytesMax;
   if (splits && level != CpuLevel::kRef) {
     return attend_by_spans(device, run, choose(kJoinSpans, level), tasks, count);
   }

@@ -7,24 +7,25 @@
 
 namespace minke::kernels {
 
-/// Copies the rows of k and v (f32 [rows, num_kv_heads * head_dim]) to their places in the pages.
+/// Copies the rows of k (f32 [rows, num_kv_heads * head_dim]) and v ([rows, num_kv_heads *
+/// value_size]) to their places in the pages.
 void write_kv(const Device& device, const ConstView& k, const ConstView& v,
               const AttentionSegment* segments, int64_t num_segments, const KvPages& pages);
 
 /// Causal attention of each row over its sequence's pages up to and including itself:
 /// out = softmax(scale * q k^T) v, heads in groups of num_heads / num_kv_heads that share keys and
-/// values. q, out: f32 [rows, num_heads * head_dim]; write_kv() comes first. Keys are taken in
+/// values. q: f32 [rows, num_heads * head_dim], out: [rows, num_heads * value_size]; write_kv()
+/// comes first. Keys are taken in
 /// pages from the sequence's start with an online softmax (rescaled by page; Dao et al. 2022), and
 /// spans of pages joined in order, so a row's bits do not depend on the batch, the chunk or the
-/// threads. head_dim must be a multiple of 16 for the
-/// vector kernels.
+/// threads. head_dim and value_size must be multiples of 16 for the vector kernels.
 void attention(const Device& device, const ConstView& q, const AttentionSegment* segments,
                int64_t num_segments, const KvPages& pages, int64_t num_heads, double scale,
                const View& out);
 
 /// The gradients of causal self-attention over one sequence given whole (no cache): q [n, heads *
-/// d], k and v [n, kv_heads * d], d_out like q; dq, dk, dv are overwritten. Probabilities are
-/// computed anew (O(n) memory a row). f32 or f64.
+/// d], k [n, kv_heads * d], v [n, kv_heads * e], d_out [n, heads * e]; dq, dk, dv are overwritten.
+/// Probabilities are computed anew (O(n) memory a row). f32 or f64.
 struct AttentionGradArgs {
   ConstView q, k, v, d_out;
   View dq, dk, dv;

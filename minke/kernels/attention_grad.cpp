@@ -34,13 +34,15 @@ template <class T>
 void query_grad(const AttentionGradArgs& args, int64_t head, int64_t i, const Buffers<T>& buffers,
                 T* scores, T* dp) {
   const int64_t head_dim = args.q.cols / args.num_heads;
-  const int64_t kv_column = head / (args.num_heads / args.num_kv_heads) * head_dim;
+  const int64_t value_dim = args.d_out.cols / args.num_heads;
+  const int64_t kv_head = head / (args.num_heads / args.num_kv_heads);
+  const int64_t k_column = kv_head * head_dim, v_column = kv_head * value_dim;
   const T* q = args.q.row<T>(i) + head * head_dim;
-  const T* d_out = args.d_out.row<T>(i) + head * head_dim;
+  const T* d_out = args.d_out.row<T>(i) + head * value_dim;
   const int64_t num_keys = i + 1;
   for (int64_t j = 0; j < num_keys; ++j) {
-    scores[j] = static_cast<T>(args.scale) * dot(q, args.k.row<T>(j) + kv_column, head_dim);
-    dp[j] = dot(d_out, args.v.row<T>(j) + kv_column, head_dim);
+    scores[j] = static_cast<T>(args.scale) * dot(q, args.k.row<T>(j) + k_column, head_dim);
+    dp[j] = dot(d_out, args.v.row<T>(j) + v_column, value_dim);
   }
   const T max = *std::max_element(scores, scores + num_keys);
   const T sum = lane_sum<T>(num_keys, [&](int64_t j) { return exp_of<T>(scores[j] - max); });
@@ -51,7 +53,7 @@ void query_grad(const AttentionGradArgs& args, int64_t head, int64_t i, const Bu
   std::fill_n(dq, head_dim, T{0});
   for (int64_t j = 0; j < num_keys; ++j) {
     const T ds = scores[j] * (dp[j] - delta) * static_cast<T>(args.scale);
-    add_scaled(args.k.row<T>(j) + kv_column, ds, head_dim, dq);
+    add_scaled(args.k.row<T>(j) + k_column, ds, head_dim, dq);
   }
   buffers.log_sum[head * buffers.n + i] = log_sum;
   buffers.delta[head * buffers.n + i] = delta;
@@ -62,13 +64,14 @@ template <class T>
 void key_value_grad(const AttentionGradArgs& args, int64_t kv_head, int64_t j,
                     const Buffers<T>& buffers, T* p) {
   const int64_t head_dim = args.q.cols / args.num_heads;
+  const int64_t value_dim = args.d_out.cols / args.num_heads;
   const int64_t group = args.num_heads / args.num_kv_heads;
   const T* k = args.k.row<T>(j) + kv_head * head_dim;
-  const T* v = args.v.row<T>(j) + kv_head * head_dim;
+  const T* v = args.v.row<T>(j) + kv_head * value_dim;
   T* dk = args.dk.row<T>(j) + kv_head * head_dim;
-  T* dv = args.dv.row<T>(j) + kv_head * head_dim;
+  T* dv = args.dv.row<T>(j) + kv_head * value_dim;
   std::fill_n(dk, head_dim, T{0});
-  std::fill_n(dv, head_dim, T{0});
+  std::fill_n(dv, value_dim, T{0});
   for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     const T* log_sum = buffers.log_sum + head * buffers.n;
     const T* delta = buffers.delta + head * buffers.n;
@@ -77,9 +80,9 @@ void key_value_grad(const AttentionGradArgs& args, int64_t kv_head, int64_t j,
     }
     for (int64_t i = j; i < buffers.n; ++i) p[i] = exp_of<T>(p[i] - log_sum[i]);
     for (int64_t i = j; i < buffers.n; ++i) {
-      const T* d_out = args.d_out.row<T>(i) + head * head_dim;
-      const T ds = p[i] * (dot(d_out, v, head_dim) - delta[i]) * static_cast<T>(args.scale);
-      add_scaled(d_out, p[i], head_dim, dv);
+      const T* d_out = args.d_out.row<T>(i) + head * value_dim;
+      const T ds = p[i] * (dot(d_out, v, value_dim) - delta[i]) * static_cast<T>(args.scale);
+      add_scaled(d_out, p[i], value_dim, dv);
       add_scaled(args.q.row<T>(i) + head * head_dim, ds, head_dim, dk);
     }
   }
@@ -118,10 +121,13 @@ void attention_grad(const Device& device, const AttentionGradArgs& args) {
                args.k.cols == args.q.cols / args.num_heads * args.num_kv_heads,
            "attention_grad: q [{}, {}], k [{}, {}], {} heads, {} KV heads", args.q.rows,
            args.q.cols, args.k.rows, args.k.cols, args.num_heads, args.num_kv_heads);
-  MK_CHECK(same_shape(args.q, args.d_out) && same_shape(args.q, args.dq) &&
-               same_shape(args.k, args.v) && same_shape(args.k, args.dk) &&
-               same_shape(args.k, args.dv) && args.q.rows == args.k.rows &&
-               args.q.dtype == args.k.dtype,
+  MK_CHECK(same_shape(args.q, args.dq) && same_shape(args.k, args.dk) &&
+               same_shape(args.v, args.dv) && args.q.rows == args.k.rows &&
+               args.q.rows == args.v.rows && args.q.rows == args.d_out.rows &&
+               args.v.cols % args.num_kv_heads == 0 &&
+               args.d_out.cols == args.v.cols / args.num_kv_heads * args.num_heads &&
+               args.q.dtype == args.k.dtype && args.q.dtype == args.v.dtype &&
+               args.q.dtype == args.d_out.dtype,
            "attention_grad: shapes of q, k, v and their gradients differ");
   const int64_t n = args.q.rows;
   Arena& arena = device.arena();

@@ -139,27 +139,32 @@ inline constexpr int kPageTokens = 64;
 ///
 ///   keys     [kv_head]{[d][token] numbers, [token] f32 scales}, and the values likewise
 ///
-/// All layers of a page lie together, so that memory is
-/// touched as the sequences grow. `data` is where the layer in hand begins in page 0; kernels find
-/// it in page p at data + p * page_bytes().
+/// All layers of a page lie together, so that memory is touched as the sequences grow. `data` is
+/// where the layer in hand begins in page 0; kernels find it in page p at data + p * page_bytes().
 struct KvPages {
   std::byte* data = nullptr;
   DType dtype = DType::kF32;
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
   int64_t num_layers = 1;
+  int64_t value_dim = 0;  ///< of a head's values; 0: head_dim
 
   constexpr bool has_scales() const { return dtype == DType::kI8; }
   constexpr int64_t element_bytes() const {
     return dtype == DType::kF64 ? 8 : dtype == DType::kF32 ? 4 : has_scales() ? 1 : 2;
   }
-  /// Where a head's scales begin, after its numbers.
-  int64_t scales_at() const { return head_dim * kPageTokens * element_bytes(); }
-  /// Of a head's keys, and of its values, in a layer of a page.
-  int64_t head_bytes() const { return scales_at() + (has_scales() ? kPageTokens * 4 : 0); }
-  /// Of the keys, and of the values, of a layer of a page.
-  int64_t part_bytes() const { return num_kv_heads * head_bytes(); }
-  int64_t layer_bytes() const { return 2 * part_bytes(); }
+  int64_t value_size() const { return value_dim > 0 ? value_dim : head_dim; }
+  /// Of a head's numbers of `dim` a token; its scales begin after them.
+  constexpr int64_t numbers_bytes(int64_t dim) const { return dim * kPageTokens * element_bytes(); }
+  int64_t head_bytes(int64_t dim) const {
+    return numbers_bytes(dim) + (has_scales() ? kPageTokens * 4 : 0);
+  }
+  /// Where a head's keys and values begin in a layer of a page.
+  int64_t keys_at(int64_t kv_head) const { return kv_head * head_bytes(head_dim); }
+  int64_t values_at(int64_t kv_head) const {
+    return keys_at(num_kv_heads) + kv_head * head_bytes(value_size());
+  }
+  int64_t layer_bytes() const { return values_at(num_kv_heads); }
   int64_t page_bytes() const { return num_layers * layer_bytes(); }
 };
 
@@ -179,7 +184,7 @@ inline constexpr int64_t kSpanTokens = 8 * kPageTokens;
 /// max), the partial result that spans are joined from. Where the query sees none of the keys: -inf
 /// and zeros.
 struct SpanResult {
-  float* out = nullptr;  ///< [head_dim]
+  float* out = nullptr;  ///< [value_size]
   float max = 0.0f;
   float sum = 0.0f;
 };

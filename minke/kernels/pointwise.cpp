@@ -148,20 +148,24 @@ void swiglu_grad(const Device& device, const ConstView& gate_up, const ConstView
 }
 
 void rope(const Device& device, const ConstView& x, const RopeArgs& args, const View& y) {
+  const int64_t head_size = args.head_size > 0 ? args.head_size : args.head_dim;
   MK_CHECK(same_shape(x, y) && args.head_dim > 0 && args.head_dim % 2 == 0 &&
-               x.cols % args.head_dim == 0,
-           "rope: [{}, {}] to [{}, {}], head_dim {}", x.rows, x.cols, y.rows, y.cols,
-           args.head_dim);
-  const int64_t num_pairs = args.head_dim / 2;
+               args.head_dim <= head_size && x.cols % head_size == 0,
+           "rope: [{}, {}] to [{}, {}], head_dim {} of {}", x.rows, x.cols, y.rows, y.cols,
+           args.head_dim, head_size);
+  const int64_t num_pairs = args.head_dim / 2, num_copied = head_size - args.head_dim;
   with_float_type("rope", x.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T sign = args.inverse ? T{-1} : T{1};
     const auto body = [&](int64_t begin, int64_t end, int) {
       for (int64_t row = begin; row < end; ++row) {
         const float* cos = args.cos_sin + args.positions[row] * args.head_dim;
-        for (int64_t head = 0; head < x.cols; head += args.head_dim) {
-          rotate_head<T>(x.row<T>(row) + head, cos, cos + num_pairs, sign, num_pairs, args.style,
-                         y.row<T>(row) + head);
+        for (int64_t head = 0; head < x.cols; head += head_size) {
+          const T* from = x.row<T>(row) + head;
+          T* to = y.row<T>(row) + head;
+          if (from != to) std::copy(from, from + num_copied, to);
+          rotate_head<T>(from + num_copied, cos, cos + num_pairs, sign, num_pairs, args.style,
+                         to + num_copied);
         }
       }
     };

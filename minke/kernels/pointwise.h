@@ -41,10 +41,12 @@ struct RopeArgs {
   const float* cos_sin = nullptr;  ///< [positions, head_dim]: head_dim/2 cosines, then the sines
   int64_t head_dim = 0;
   RopeStyle style = RopeStyle::kInterleaved;
-  bool inverse = false;  ///< rotate backwards: the gradient of rope
+  bool inverse = false;   ///< rotate backwards: the gradient of rope
+  int64_t head_size = 0;  ///< columns of a head, of which the last head_dim are rotated and the
+                          ///< others copied (DeepSeek's MLA); 0: head_dim
 };
 /// Rotates the pairs of each head by its row's position (RoFormer, eq. 34). x, y: [n, heads *
-/// head_dim]. y may be x.
+/// head_size]. y may be x.
 void rope(const Device& device, const ConstView& x, const RopeArgs& args, const View& y);
 
 /// d_table (row-major [vocab, cols], overwritten) = sum over i of dy[i] at row ids[i], in order.

@@ -3,8 +3,7 @@
 // the heads of queries and keys).
 #include "minke/models/dense_decoder.h"
 
-#include <cstring>
-
+#include "minke/models/select_rows.h"
 #include "minke/nn/linear.h"
 
 namespace minke {
@@ -148,16 +147,6 @@ Tensor DenseDecoder::attend(const Context& context, const Tensor& x, const Forwa
   return weights.output.forward_add(context, mixed, x);
 }
 
-// The rows of x that logits are wanted of.
-Tensor select_rows(const Context& context, const Tensor& x, const std::vector<int32_t>& rows) {
-  Tensor selected = context.empty(x.dtype(), {static_cast<int64_t>(rows.size()), x.size(1)});
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::memcpy(selected.view().row<float>(i), x.view().row<float>(rows[i]),
-                static_cast<size_t>(x.size(1)) * sizeof(float));
-  }
-  return selected;
-}
-
 Tensor DenseDecoder::forward(const Context& context, const ForwardBatch& batch) const {
   for (const int32_t position : batch.positions) {
     MK_CHECK(position >= 0 && position < rope_.size(0), "decoder: position {} of {}", position,
@@ -170,11 +159,7 @@ Tensor DenseDecoder::forward(const Context& context, const ForwardBatch& batch) 
     const Tensor hidden = layer.gate_up.forward_swiglu(context, x);  // [n, intermediate]
     x = layer.down.forward_add(context, hidden, x);
   }
-  if (!batch.logit_rows.empty()) {
-    MK_CHECK(!context.records(x), "decoder: gradients need the logits of all rows");
-    x = select_rows(context, x, batch.logit_rows);
-  }
-  return head_.forward(context, x);
+  return head_.forward(context, rows_with_logits(context, x, batch));
 }
 
 }  // namespace
@@ -210,17 +195,6 @@ Result<ModelConfig> dense_config(const ModelSettings& settings, std::string_view
   config.rope_scaling = rope.scaling;
   config.rope_style = kernels::RopeStyle::kHalf;
   return config;
-}
-
-Result<void> refuse_settings(const ModelSettings& settings,
-                             std::span<const std::string_view> flags) {
-  for (const std::string_view field : flags) {
-    MK_ASSIGN(const bool set, settings.flag(field, false));
-    if (set) {
-      return fail(ErrorCode::kUsage, "this model has {}, which minke cannot run", field);
-    }
-  }
-  return {};
 }
 
 Result<std::unique_ptr<Model>> load_dense(const Device& device, const WeightFile& file,

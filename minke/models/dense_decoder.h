@@ -11,9 +11,6 @@ namespace minke {
 /// The settings that all decoders of this graph have. rope_style is kHalf, biases and norms of
 /// heads are off: the architecture's file says otherwise.
 Result<ModelConfig> dense_config(const ModelSettings& settings, std::string_view architecture);
-/// kUsage for the first of `flags` that is true.
-Result<void> refuse_settings(const ModelSettings& settings,
-                             std::span<const std::string_view> flags);
 /// See load_model().
 Result<std::unique_ptr<Model>> load_dense(const Device& device, const WeightFile& file,
                                           const ModelConfig& config, const LoadOptions& options);

@@ -10,7 +10,7 @@ Result<ModelConfig> llama_config(const ModelSettings& settings) {
   MK_TRY(refuse_settings(settings, kRefused));
   // llama.cpp's converter reorders the rows of queries and keys into neighbouring pairs.
   if (settings.is_gguf()) config.rope_style = kernels::RopeStyle::kInterleaved;
-  MK_ASSIGN(const int64_t experts, settings.size("expert_count", 0, 1 << 20, 0));
+  MK_ASSIGN(const int64_t experts, settings.size("n_routed_experts", 0, 1 << 20, 0));
   if (experts > 0) return fail(ErrorCode::kUsage, "this llama has experts, which minke cannot run");
   return config;
 }

@@ -14,6 +14,27 @@
 
 namespace minke {
 
+/// Multi-head latent attention (DeepSeek-V2 and later); kv_lora_rank is 0 in models without it.
+struct MlaConfig {
+  int64_t q_lora_rank = 0;  ///< 0: queries straight from the hidden state (V2-Lite)
+  int64_t kv_lora_rank = 0;
+  int64_t qk_nope_head_dim = 0;
+  int64_t qk_rope_head_dim = 0;
+  int64_t v_head_dim = 0;
+  double score_scale = 0.0;  ///< of q . k: 1 / sqrt(nope + rope), and YaRN's factor
+};
+
+/// Mixture of experts (DeepSeekMoE); n_routed_experts is 0 in dense models.
+struct MoeConfig {
+  int64_t n_routed_experts = 0;
+  int64_t n_shared_experts = 0;  ///< one feed-forward of so many times the width
+  int64_t num_experts_per_tok = 0;
+  int64_t moe_intermediate_size = 0;
+  int64_t first_k_dense_replace = 0;  ///< layers with an ordinary feed-forward
+  kernels::RouteArgs routing;         ///< without the bias, which is a weight
+  bool has_bias = false;              ///< e_score_correction_bias (V3)
+};
+
 /// The shape of a decoder. Field names are those of Hugging Face's config.json.
 struct ModelConfig {
   std::string architecture;  ///< a row of models/registry.cpp, e.g. "llama"
@@ -32,10 +53,12 @@ struct ModelConfig {
   bool has_qkv_bias = false;  ///< Qwen2
   bool has_qk_norm = false;   ///< Qwen3: RMSNorm of each head of queries and keys
   kernels::RopeStyle rope_style = kernels::RopeStyle::kInterleaved;
+  MlaConfig mla;
+  MoeConfig moe;
 
   /// The KV cache's pages as layer 0 sees them, still without memory.
   kernels::KvPages kv_pages(DType kv_dtype) const {
-    return {nullptr, kv_dtype, num_key_value_heads, head_dim, num_hidden_layers};
+    return {nullptr, kv_dtype, num_key_value_heads, head_dim, num_hidden_layers, mla.v_head_dim};
   }
   /// Bytes that a token takes in the KV cache.
   int64_t kv_token_bytes(DType kv_dtype) const {

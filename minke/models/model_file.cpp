@@ -14,20 +14,9 @@ namespace fs = std::filesystem;
 
 constexpr size_t kConfigBytesMax = size_t{4} << 20;
 
-// The tensors of a checkpoint under GGUF's names; those that no model of ours has are left out.
-class RenamedWeights final : public WeightFile {
+// Tensors of another file under other names.
+class NamedWeights : public WeightFile {
  public:
-  explicit RenamedWeights(SafetensorsFile file) : file_(std::move(file)) {
-    for (const WeightInfo& info : file_.weights()) {
-      const auto name = gguf_name_of(info.name);
-      if (!name) continue;
-      weights_.push_back(info);
-      weights_.back().name = *name;
-    }
-    std::sort(weights_.begin(), weights_.end(),
-              [](const WeightInfo& a, const WeightInfo& b) { return a.name < b.name; });
-  }
-
   const std::vector<WeightInfo>& weights() const override { return weights_; }
   const WeightInfo* find(std::string_view name) const override {
     const auto at =
@@ -35,11 +24,62 @@ class RenamedWeights final : public WeightFile {
                          [](const WeightInfo& info, std::string_view n) { return info.name < n; });
     return at == weights_.end() || at->name != name ? nullptr : &*at;
   }
+
+ protected:
+  void sort() {
+    std::sort(weights_.begin(), weights_.end(),
+              [](const WeightInfo& a, const WeightInfo& b) { return a.name < b.name; });
+  }
+  std::vector<WeightInfo> weights_;  // sorted by name
+};
+
+// Those of a checkpoint; the ones that no model of ours has are left out.
+class HfWeights final : public NamedWeights {
+ public:
+  explicit HfWeights(SafetensorsFile file) : file_(std::move(file)) {
+    for (const WeightInfo& info : file_.weights()) {
+      const auto name = gguf_name_of(info.name);
+      if (!name) continue;
+      weights_.push_back(info);
+      weights_.back().name = *name;
+    }
+    sort();
+  }
   void drop(std::span<const std::byte> bytes) const override { file_.drop(bytes); }
 
  private:
   SafetensorsFile file_;
-  std::vector<WeightInfo> weights_;  // sorted by name
+};
+
+// GGUF has the matrices of all experts in one tensor [experts, rows, cols]; here each has its own,
+// "blk.3.ffn_up_exps.17.weight".
+class GgufWeights final : public NamedWeights {
+ public:
+  explicit GgufWeights(GgufFile file) : file_(std::move(file)) {
+    constexpr std::string_view kExperts = "_exps.weight";
+    for (const WeightInfo& info : file_.weights()) {
+      const bool experts = info.name.ends_with(kExperts) && info.shape.num_dims() == 3;
+      const int64_t count = experts ? info.shape[0] : 1;
+      if (!experts || count == 0) {
+        weights_.push_back(info);
+        continue;
+      }
+      const std::string stem = info.name.substr(0, info.name.size() - kExperts.size());
+      const size_t bytes = info.bytes.size() / static_cast<size_t>(count);
+      for (int64_t e = 0; e < count; ++e) {
+        weights_.push_back({fmt::format("{}_exps.{}.weight", stem, e),
+                            info.dtype,
+                            {info.shape[1], info.shape[2]},
+                            info.bytes.subspan(static_cast<size_t>(e) * bytes, bytes)});
+      }
+    }
+    sort();
+  }
+  void drop(std::span<const std::byte> bytes) const override { file_.drop(bytes); }
+  const GgufFile& gguf() const { return file_; }
+
+ private:
+  GgufFile file_;
 };
 
 bool is_there(const fs::path& path) {
@@ -63,7 +103,7 @@ Result<ModelFile> ModelFile::open_folder(const fs::path& folder) {
   file.folder_ = folder;
   MK_ASSIGN(file.config_, config_from_hf(config));
   MK_ASSIGN(SafetensorsFile weights, SafetensorsFile::open(is_there(index) ? index : single));
-  file.weights_ = std::make_unique<RenamedWeights>(std::move(weights));
+  file.weights_ = std::make_unique<HfWeights>(std::move(weights));
   return file;
 }
 
@@ -76,8 +116,8 @@ Result<ModelFile> ModelFile::open(const fs::path& path) {
   MK_ASSIGN(GgufFile gguf, GgufFile::open(path));
   ModelFile file;
   MK_ASSIGN(file.config_, config_from_gguf(gguf));
-  auto weights = std::make_unique<GgufFile>(std::move(gguf));
-  file.gguf_ = weights.get();
+  auto weights = std::make_unique<GgufWeights>(std::move(gguf));
+  file.gguf_ = &weights->gguf();
   file.weights_ = std::move(weights);
   return file;
 }

@@ -27,6 +27,21 @@ constexpr std::pair<std::string_view, std::string_view> kGgufKeys[] = {
     {"rope_factor", "rope.scaling.factor"},
     {"rope_original_context", "rope.scaling.original_context_length"},
     {"rope_attention_factor", "rope.scaling.attn_factor"},
+    {"rope_log_multiplier", "rope.scaling.yarn_log_multiplier"},
+    {"q_lora_rank", "attention.q_lora_rank"},
+    {"kv_lora_rank", "attention.kv_lora_rank"},
+    {"mla_key_dim", "attention.key_length_mla"},
+    {"mla_value_dim", "attention.value_length_mla"},
+    {"n_routed_experts", "expert_count"},
+    {"num_experts_per_tok", "expert_used_count"},
+    {"n_shared_experts", "expert_shared_count"},
+    {"moe_intermediate_size", "expert_feed_forward_length"},
+    {"first_k_dense_replace", "leading_dense_block_count"},
+    {"routed_scaling_factor", "expert_weights_scale"},
+    {"norm_topk_prob", "expert_weights_norm"},
+    {"gating_function", "expert_gating_func"},
+    {"n_group", "expert_group_count"},
+    {"topk_group", "expert_group_used_count"},
 };
 
 std::string_view gguf_key(std::string_view field) {
@@ -133,6 +148,17 @@ Result<std::string> ModelSettings::text(std::string_view field,
   if (value == nullptr && missing) return *missing;
   if (value == nullptr || !value->is_string()) return wrong(field, "text");
   return value->as_string();
+}
+
+Result<void> refuse_settings(const ModelSettings& settings,
+                             std::span<const std::string_view> flags) {
+  for (const std::string_view field : flags) {
+    MK_ASSIGN(const bool set, settings.flag(field, false));
+    if (set) {
+      return fail(ErrorCode::kUsage, "this model has {}, which minke cannot run", field);
+    }
+  }
+  return {};
 }
 
 }  // namespace minke

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -51,5 +52,9 @@ class ModelSettings {
   std::string architecture_;
   bool is_gguf_ = false;
 };
+
+/// kUsage for the first of `flags` that is true.
+Result<void> refuse_settings(const ModelSettings& settings,
+                             std::span<const std::string_view> flags);
 
 }  // namespace minke

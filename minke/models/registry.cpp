@@ -1,6 +1,7 @@
 #include "minke/models/registry.h"
 
 #include "minke/base/utf8.h"
+#include "minke/models/deepseek_decoder.h"
 #include "minke/models/dense_decoder.h"
 
 namespace minke {
@@ -10,6 +11,9 @@ constexpr Architecture kArchitectures[] = {
     {"llama", llama_config, load_dense},
     {"qwen2", qwen2_config, load_dense},
     {"qwen3", qwen3_config, load_dense},
+    {"deepseek2", deepseek2_config, load_deepseek},
+    {"deepseek_v2", deepseek_v2_config, load_deepseek},
+    {"deepseek_v3", deepseek_v3_config, load_deepseek},
 };
 
 std::string known_names() {

@@ -23,6 +23,12 @@ const Architecture* find_architecture(std::string_view name);
 Result<ModelConfig> llama_config(const ModelSettings& settings);
 /// Qwen2's and Qwen2.5's.
 Result<ModelConfig> qwen2_config(const ModelSettings& settings);
+/// Those of DeepSeek's models in GGUF.
+Result<ModelConfig> deepseek2_config(const ModelSettings& settings);
+/// DeepSeek-V2's and V2-Lite's.
+Result<ModelConfig> deepseek_v2_config(const ModelSettings& settings);
+/// DeepSeek-V3's and R1's.
+Result<ModelConfig> deepseek_v3_config(const ModelSettings& settings);
 /// Qwen3's, without experts.
 Result<ModelConfig> qwen3_config(const ModelSettings& settings);
 

@@ -76,7 +76,9 @@ Result<Rope> ModelSettings::rope(int64_t max_position_embeddings) const {
     MK_ASSIGN(rope.scaling.factor, number("rope_factor", 1.0));
     MK_ASSIGN(rope.scaling.original_max_position_embeddings,
               size("rope_original_context", 1, kContextMax, max_position_embeddings));
-    if (rope.scaling.type == Type::kYarn) {
+    MK_ASSIGN(const double log_multiplier, number("rope_log_multiplier", 0.0));
+    rope.mscale_all_dim = 10.0 * log_multiplier;
+    if (rope.scaling.type == Type::kYarn && log_multiplier == 0.0) {
       const double usual = yarn_mscale(rope.scaling.factor, 1.0);
       MK_ASSIGN(const double times, number("rope_attention_factor", 1.0));
       rope.scaling.attention_factor = usual * times;

@@ -1,7 +1,5 @@
 #include "minke/nn/attention.h"
 
-#include <cmath>
-
 namespace minke {
 
 Tensor attention(const Context& context, const Tensor& q, const Tensor& k, const Tensor& v,
@@ -11,11 +9,10 @@ Tensor attention(const Context& context, const Tensor& q, const Tensor& k, const
   kernels::KvPages pages = kv.pages;
   pages.data += layer * pages.layer_bytes();
   const auto num_segments = static_cast<int64_t>(kv.segments.size());
-  Tensor out = context.empty(DType::kF32, q.shape());
+  const Tensor out = context.empty(DType::kF32, {q.size(0), shape.num_heads * shape.value_size()});
   kernels::write_kv(context.device, k.view(), v.view(), kv.segments.data(), num_segments, pages);
   kernels::attention(context.device, q.view(), kv.segments.data(), num_segments, pages,
-                     shape.num_heads, 1.0 / std::sqrt(static_cast<double>(shape.head_dim)),
-                     out.view());
+                     shape.num_heads, shape.score_scale(), out.view());
   return out;
 }
 

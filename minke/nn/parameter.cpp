@@ -67,6 +67,35 @@ Result<const Parameter*> ParameterLoader::vectors(const std::vector<Matrix>& wan
   return &store_.add(std::move(parameter));
 }
 
+Result<std::vector<float>> ParameterLoader::decoded(const std::string& name, const Shape& shape) {
+  MK_ASSIGN(const WeightInfo* info, find(name, shape));
+  const DTypeInfo& format = dtype_info(info->dtype);
+  if (shape.back() % format.block_size != 0) {
+    return fail(ErrorCode::kCorrupt, "tensor '{}' is {} wide, no multiple of {}'s block of {}",
+                name, shape.back(), format.name, format.block_size);
+  }
+  std::vector<float> values(static_cast<size_t>(shape.num_elements()));
+  format.decode(info->bytes.data(), shape.num_elements() / format.block_size, values.data());
+  file_.drop(info->bytes);
+  return values;
+}
+
+const Parameter* ParameterLoader::made(const std::string& name, int64_t rows, int64_t cols,
+                                       const std::vector<float>& values) {
+  MK_CHECK(static_cast<int64_t>(values.size()) == rows * cols, "made: {} values for [{}, {}]",
+           values.size(), rows, cols);
+  Parameter parameter;
+  parameter.names = {name};
+  parameter.name_rows = {rows};
+  parameter.rows = rows;
+  parameter.cols = cols;
+  const int64_t bytes = kernels::packed_bytes(DType::kF32, rows, cols);
+  parameter.value = Tensor::zeros(DType::kF32, {bytes / 4});
+  kernels::pack(device_, reinterpret_cast<const std::byte*>(values.data()), DType::kF32, rows, cols,
+                parameter.value.view().data);
+  return &store_.add(std::move(parameter));
+}
+
 Result<std::vector<const Parameter*>> ParameterLoader::matrices(const std::vector<Matrix>& wanted,
                                                                 int64_t cols) {
   std::vector<const WeightInfo*> infos;

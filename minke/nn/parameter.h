@@ -60,6 +60,14 @@ class ParameterLoader {
   /// A vector of `cols` elements, decoded to f32.
   Result<const Parameter*> vector(const std::string& name, int64_t cols);
 
+  /// Whether the file has that tensor.
+  bool has(const std::string& name) const { return file_.find(name) != nullptr; }
+  /// The elements of a tensor of any shape, decoded, row-major.
+  Result<std::vector<float>> decoded(const std::string& name, const Shape& shape);
+  /// An f32 matrix [rows, cols] made from others, under the name that it would have in a file.
+  const Parameter* made(const std::string& name, int64_t rows, int64_t cols,
+                        const std::vector<float>& values);
+
   /// Vectors one after the other in one Parameter: biases of matrices() of the same input.
   Result<const Parameter*> vectors(const std::vector<Matrix>& wanted);
 

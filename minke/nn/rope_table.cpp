@@ -27,27 +27,29 @@ void scale_llama3(std::vector<float>& frequencies, const RopeScaling& scaling) {
 
 // Dimension i is divided by the factor with the weight ramp(i), which rises from 0 at the dimension
 // that turns beta_fast times in the old context to 1 at that which turns beta_slow times.
-void scale_yarn(std::vector<float>& frequencies, int64_t head_dim, double theta,
-                const RopeScaling& scaling) {
+// In f32, as transformers does it.
+void scale_yarn(std::vector<float>& frequencies, const std::vector<float>& periods,
+                int64_t head_dim, double theta, const RopeScaling& scaling) {
   const auto dimension_of = [&](double turns) {
     const auto original = static_cast<double>(scaling.original_max_position_embeddings);
     return static_cast<double>(head_dim) * std::log(original / (turns * kTwoPi)) /
            (2.0 * std::log(theta));
   };
-  const double low = std::max(std::floor(dimension_of(scaling.beta_fast)), 0.0);
-  double high =
-      std::min(std::ceil(dimension_of(scaling.beta_slow)), static_cast<double>(head_dim - 1));
-  if (high == low) high += 0.001;
+  const auto low = static_cast<float>(std::max(std::floor(dimension_of(scaling.beta_fast)), 0.0));
+  auto high = static_cast<float>(
+      std::min(std::ceil(dimension_of(scaling.beta_slow)), static_cast<double>(head_dim - 1)));
+  if (high == low) high += 0.001f;
   for (size_t i = 0; i < frequencies.size(); ++i) {
-    const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
-    const auto frequency = static_cast<double>(frequencies[i]);
-    frequencies[i] =
-        static_cast<float>(frequency / scaling.factor * ramp + frequency * (1.0 - ramp));
+    const float ramp = std::clamp((static_cast<float>(i) - low) / (high - low), 0.0f, 1.0f);
+    const float kept = 1.0f - ramp;
+    const float divided = 1.0f / (static_cast<float>(scaling.factor) * periods[i]);
+    frequencies[i] = divided * (1.0f - kept) + frequencies[i] * kept;
   }
 }
 
-void scale(std::vector<float>& frequencies, int64_t head_dim, double theta,
-           const RopeScaling& scaling) {
+// `periods`: what the frequencies are 1 over, theta^(2i / head_dim).
+void scale(std::vector<float>& frequencies, const std::vector<float>& periods, int64_t head_dim,
+           double theta, const RopeScaling& scaling) {
   switch (scaling.type) {
     case RopeScaling::Type::kDefault:
       MK_CHECK(scaling.divisors.empty() || scaling.divisors.size() == frequencies.size(),
@@ -60,7 +62,7 @@ void scale(std::vector<float>& frequencies, int64_t head_dim, double theta,
     case RopeScaling::Type::kLlama3:
       return scale_llama3(frequencies, scaling);
     case RopeScaling::Type::kYarn:
-      return scale_yarn(frequencies, head_dim, theta, scaling);
+      return scale_yarn(frequencies, periods, head_dim, theta, scaling);
   }
 }
 
@@ -73,12 +75,13 @@ double yarn_mscale(double factor, double mscale) {
 Tensor rope_table(int64_t num_positions, int64_t head_dim, double theta,
                   const RopeScaling& scaling) {
   const int64_t half = head_dim / 2;
-  std::vector<float> frequencies(static_cast<size_t>(half));
+  std::vector<float> frequencies(static_cast<size_t>(half)), periods(static_cast<size_t>(half));
   for (int64_t i = 0; i < half; ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
-    frequencies[i] = 1.0f / static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
+    periods[i] = static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
+    frequencies[i] = 1.0f / periods[i];
   }
-  scale(frequencies, head_dim, theta, scaling);
+  scale(frequencies, periods, head_dim, theta, scaling);
   const auto attention_factor = static_cast<float>(scaling.attention_factor);
   Tensor table = Tensor::zeros(DType::kF32, {num_positions, head_dim});
   for (int64_t p = 0; p < num_positions; ++p) {

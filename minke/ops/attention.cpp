@@ -17,16 +17,13 @@ View row_range(const Tensor& matrix, int64_t begin, int64_t num_rows) {
   return view;
 }
 
-double attention_scale(const AttentionShape& shape) {
-  return 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
-}
-
 // Each sequence gets pages of its own, one after the other; only the call needs them.
 void paged_forward(const Context& context, const Tensor& q, const Tensor& k, const Tensor& v,
                    const AttentionShape& shape, const Tensor& out) {
   const int64_t num_sequences = q.size(0) / shape.seq_len;
   const int64_t sequence_pages = (shape.seq_len + kernels::kPageTokens - 1) / kernels::kPageTokens;
   kernels::KvPages pages{nullptr, q.dtype(), shape.num_kv_heads, shape.head_dim};
+  pages.value_dim = shape.value_dim;
   const int64_t num_pages = num_sequences * sequence_pages;
   const Tensor memory =
       context.empty(q.dtype(), {num_pages, pages.page_bytes() / pages.element_bytes()});
@@ -41,20 +38,25 @@ void paged_forward(const Context& context, const Tensor& q, const Tensor& k, con
   }
   kernels::write_kv(context.device, k.view(), v.view(), segments.data(), num_sequences, pages);
   kernels::attention(context.device, q.view(), segments.data(), num_sequences, pages,
-                     shape.num_heads, attention_scale(shape), out.view());
+                     shape.num_heads, shape.score_scale(), out.view());
 }
 
 }  // namespace
+
+double AttentionShape::score_scale() const {
+  return scale != 0.0 ? scale : 1.0 / std::sqrt(static_cast<double>(head_dim));
+}
 
 Tensor attention(const Context& context, const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionShape& shape) {
   MK_CHECK(shape.seq_len > 0 && q.size(0) % shape.seq_len == 0,
            "attention: {} rows are not whole sequences of {}", q.size(0), shape.seq_len);
-  MK_CHECK(q.size(1) == shape.num_heads * shape.head_dim && k.shape() == v.shape() &&
-               k.size(0) == q.size(0) && k.size(1) == shape.num_kv_heads * shape.head_dim,
+  MK_CHECK(q.size(1) == shape.num_heads * shape.head_dim && k.size(0) == q.size(0) &&
+               v.size(0) == q.size(0) && k.size(1) == shape.num_kv_heads * shape.head_dim &&
+               v.size(1) == shape.num_kv_heads * shape.value_size(),
            "attention: q {}, k {}, v {} for {} heads, {} KV heads of {}", q.shape().text(),
            k.shape().text(), v.shape().text(), shape.num_heads, shape.num_kv_heads, shape.head_dim);
-  const Tensor out = context.empty(q.dtype(), q.shape());
+  const Tensor out = context.empty(q.dtype(), {q.size(0), shape.num_heads * shape.value_size()});
   paged_forward(context, q, k, v, shape, out);
   if (!context.records(q, k, v)) return out;
   const Device& device = context.device;
@@ -75,7 +77,7 @@ Tensor attention(const Context& context, const Tensor& q, const Tensor& k, const
           args.dv = row_range(dv, row, n);
           args.num_heads = shape.num_heads;
           args.num_kv_heads = shape.num_kv_heads;
-          args.scale = attention_scale(shape);
+          args.scale = shape.score_scale();
           kernels::attention_grad(device, args);
         }
         return std::vector<Tensor>{dq, dk, dv};

@@ -1,8 +1,11 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "minke/autograd/context.h"
+#include "minke/kernels/mla.h"
+#include "minke/kernels/moe.h"
 #include "minke/kernels/packed.h"
 #include "minke/kernels/pointwise.h"
 
@@ -49,17 +52,42 @@ Tensor linear(const Context& context, const Tensor& x, const Weight& weight);
 /// Rows `ids` of the table: [ids.size(), cols]. Gradient to f32/f64 tables.
 Tensor embedding(const Context& context, const Weight& table, std::span<const int32_t> ids);
 
-/// Causal self-attention over whole sequences of `seq_len` rows each: q [n, heads * d], k and v
-/// [n, kv_heads * d] -> [n, heads * d]. The forward is the same paged kernel that serving uses
-/// (pages of f32 built for the call), so the bits are the same.
+/// Causal self-attention over whole sequences of `seq_len` rows each: q [n, heads * d], k [n,
+/// kv_heads * d], v [n, kv_heads * e] -> [n, heads * e]. The forward is the same paged kernel that
+/// serving uses (pages of f32 built for the call), so the bits are the same.
 struct AttentionShape {
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
   int64_t seq_len = 0;
+  int64_t value_dim = 0;  ///< e; 0: head_dim
+  double scale = 0.0;     ///< of the scores; 0: 1 / sqrt(head_dim)
+
+  int64_t value_size() const { return value_dim > 0 ? value_dim : head_dim; }
+  double score_scale() const;
 };
 Tensor attention(const Context& context, const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionShape& shape);
+
+/// The keys and the values of MLA's expanded form, see kernels/mla.h.
+Tensor mla_keys(const Context& context, const Tensor& kv, const Tensor& k_rope,
+                const kernels::MlaShape& shape);
+Tensor mla_values(const Context& context, const Tensor& kv, const kernels::MlaShape& shape);
+
+/// Which experts a row goes to, see kernels/moe.h.
+struct Routing {
+  std::vector<int32_t> ids;  ///< [n * top_k]
+  Tensor weights;            ///< [n, top_k]
+};
+/// `args.bias` must live until backward.
+Routing route(const Context& context, const Tensor& logits, const kernels::RouteArgs& args);
+/// Rows `rows` of x: [rows.size(), cols].
+Tensor gather_rows(const Context& context, const Tensor& x, std::span<const int32_t> rows);
+/// Tensors of the same columns one below the other.
+Tensor concat_rows(const Context& context, const std::vector<Tensor>& parts);
+/// y[t] = sum over k of weights[t, k] x[slots[t * top_k + k]]; each row of x in one slot.
+Tensor combine_rows(const Context& context, const Tensor& x, std::span<const int32_t> slots,
+                    const Tensor& weights);
 
 /// Mean of -ln p(target) over the rows whose target is >= 0: logits [n, vocab] -> scalar [1].
 Tensor cross_entropy(const Context& context, const Tensor& logits,

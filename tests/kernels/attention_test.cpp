@@ -278,6 +278,41 @@ TEST_P(AttentionTest, TheRestOfTheBatchDoesNotChangeABit) {
   }
 }
 
+// Values of another size than keys (MLA), as if the values were padded with zeros or the keys were.
+TEST_P(AttentionTest, ValuesOfAnotherSizeAreThoseOfPaddedHeads) {
+  const Device device(2, false, GetParam());
+  for (const auto& [key_dim, value_dim] :
+       {std::array<int64_t, 2>{48, 32}, {32, 48}, {12, 5}, {16, 80}}) {
+    const int64_t n = 140, heads = 3, wide = std::max(key_dim, value_dim);
+    const Heads padded{heads, heads, wide};
+    Sequence s = random_sequence(random_, DType::kF32, padded, n);
+    const auto narrow = [&](const Tensor& x, int64_t dim) {
+      const Tensor out = Tensor::zeros(DType::kF32, {n, heads * dim});
+      for (int64_t i = 0; i < n * heads; ++i) {
+        for (int64_t d = dim; d < wide; ++d) x.data<float>()[i * wide + d] = 0.0f;
+        std::copy_n(x.data<float>() + i * wide, dim, out.data<float>() + i * dim);
+      }
+      return out;
+    };
+    const Tensor q = narrow(s.q, key_dim), k = narrow(s.k, key_dim), v = narrow(s.v, value_dim);
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kI8}) {
+      kernels::KvPages pages{nullptr, dtype, heads, key_dim, 1, value_dim};
+      const Tensor memory = Tensor::zeros(DType::kI8, {3, pages.page_bytes()});
+      pages.data = memory.view().data;
+      const int32_t table[] = {2, 0, 1};
+      const AttentionSegment segment{0, n, 0, table};
+      const Tensor out = Tensor::zeros(DType::kF32, {n, heads * value_dim});
+      kernels::write_kv(device, k.view(), v.view(), &segment, 1, pages);
+      kernels::attention(device, q.view(), &segment, 1, pages, heads, kScale, out.view());
+      const Tensor expected = narrow(run_in_chunks(device, s, padded, dtype, n), value_dim);
+      for (int64_t i = 0; i < out.num_elements(); ++i) {
+        ASSERT_NEAR(out.data<float>()[i], expected.data<float>()[i], 1e-5)
+            << key_dim << " " << value_dim << " " << dtype_info(dtype).name << " " << i;
+      }
+    }
+  }
+}
+
 TEST_P(AttentionTest, HugeScoresStayFinite) {
   const Device device(1, false, GetParam());
   const Heads heads{1, 1, 16};

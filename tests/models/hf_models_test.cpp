@@ -56,7 +56,7 @@ std::vector<float> logits_of(const Device& device, const Model& model,
 }
 
 TEST(HfModels, GiveTheLogitsOfTransformers) {
-  ASSERT_GE(cases().size(), 6u);
+  ASSERT_GE(cases().size(), 8u);
   for (const std::string& name : cases()) {
     const fs::path folder = golden_folder() / name;
     const auto expected = SafetensorsFile::open(folder / "expected.safetensors");
@@ -95,6 +95,8 @@ TEST(HfModels, GiveTheLogitsOfTransformers) {
 TEST(HfModels, NamesTranslateBothWays) {
   EXPECT_EQ(gguf_name_of("model.layers.12.self_attn.q_proj.weight"), "blk.12.attn_q.weight");
   EXPECT_EQ(hf_name_of("blk.12.attn_q.weight"), "model.layers.12.self_attn.q_proj.weight");
+  EXPECT_EQ(gguf_name_of("model.layers.3.mlp.experts.17.up_proj.weight"),
+            "blk.3.ffn_up_exps.17.weight");
   EXPECT_EQ(gguf_name_of("model.embed_tokens.weight"), "token_embd.weight");
   for (const char* name : {"", "model.layers..self_attn.q_proj.weight", "model.layers.1.mlp",
                            "model.layers.1x.self_attn.q_proj.weight", "lm_head.weight2"}) {

@@ -66,6 +66,22 @@ TEST_F(OpsGradient, RmsNormOfOddShapes) {
   }
 }
 
+TEST_F(OpsGradient, RmsNormOfHeads) {
+  const Tensor inputs[] = {random({5, 21}), random({7})};
+  const auto fn = [](const Context& c, std::span<const Tensor> x) {
+    return scalar_of(c, ops::rms_norm(c, x[0], x[1], 1e-5));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, AddRowSumsOverRows) {
+  const Tensor inputs[] = {random({7, 70}), random({70})};
+  const auto fn = [](const Context& c, std::span<const Tensor> x) {
+    return scalar_of(c, ops::add_row(c, x[0], x[1]));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
 TEST_F(OpsGradient, Swiglu) {
   const Tensor inputs[] = {random({7, 22}, 2.0)};
   const auto fn = [](const Context& c, std::span<const Tensor> x) {
@@ -84,13 +100,15 @@ TEST_F(OpsGradient, RopeInBothStyles) {
     }
   }
   for (const auto style : {kernels::RopeStyle::kInterleaved, kernels::RopeStyle::kHalf}) {
-    const kernels::RopeArgs args{positions.data(), table.data(), 8, style, false};
-    const Tensor inputs[] = {random({5, 24})};
-    const auto fn = [&](const Context& c, std::span<const Tensor> x) {
-      return scalar_of(c, ops::rope(c, x[0], args));
-    };
-    // The table is f32, so turning back is exact to 1e-7 only.
-    EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+    for (const int64_t head_size : {8, 12}) {
+      const kernels::RopeArgs args{positions.data(), table.data(), 8, style, false, head_size};
+      const Tensor inputs[] = {random({5, 24})};
+      const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+        return scalar_of(c, ops::rope(c, x[0], args));
+      };
+      // The table is f32, so turning back is exact to 1e-7 only.
+      EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+    }
   }
 }
 
@@ -162,6 +180,60 @@ TEST_F(OpsGradient, AttentionWithSharedHeadsAndSeveralSequences) {
       return scalar_of(c, ops::attention(c, x[0], x[1], x[2], shape));
     };
     EXPECT_EQ(gradcheck(device_, fn, inputs), "") << test.num_heads << " heads, " << n << " rows";
+  }
+}
+
+TEST_F(OpsGradient, AttentionWithValuesOfAnotherSize) {
+  for (const int64_t value_dim : {3, 9}) {
+    ops::AttentionShape shape{6, 2, 5, 8, value_dim, 0.7};
+    const Tensor inputs[] = {random({16, 30}), random({16, 10}), random({16, 2 * value_dim})};
+    const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+      return scalar_of(c, ops::attention(c, x[0], x[1], x[2], shape));
+    };
+    EXPECT_EQ(gradcheck(device_, fn, inputs), "") << value_dim;
+  }
+}
+
+TEST_F(OpsGradient, MlaKeysAndValuesShareTheExpansion) {
+  const kernels::MlaShape shape{3, 4, 2, 5};
+  const Tensor inputs[] = {random({7, 27}), random({7, 2})};
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    const Tensor keys = ops::mla_keys(c, x[0], x[1], shape);  // [7, 18]
+    const Tensor values = ops::mla_values(c, x[0], shape);    // [7, 15]
+    return scalar_of(c, ops::add(c, ops::columns(c, keys, 0, 15), values));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, RowsGatheredConcatenatedAndCombined) {
+  const std::vector<int32_t> first = {2, 0, 2}, second = {1, 1, 0}, slots = {5, 0, 3, 2, 4, 1};
+  const Tensor inputs[] = {random({3, 9}), random({3, 2})};
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    const std::vector<Tensor> parts = {ops::gather_rows(c, x[0], first),
+                                       ops::gather_rows(c, x[0], second)};
+    return scalar_of(c, ops::combine_rows(c, ops::concat_rows(c, parts), slots, x[1]));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, RouteThroughTheWeightsOfEveryKindOfGate) {
+  const float bias[12] = {0.1f, -0.3f, 0.2f, 0, 0.5f, 0, -0.1f, 0.3f, 0, 0.2f, -0.4f, 0};
+  for (const bool sigmoid : {false, true}) {
+    for (const bool normalizes : {false, true}) {
+      kernels::RouteArgs args;
+      args.top_k = 3;
+      args.num_groups = 4;
+      args.groups_kept = 2;
+      args.sigmoid = args.two_best_of_group = sigmoid;
+      args.normalizes = normalizes;
+      args.scale = 2.5;
+      if (sigmoid) args.bias = bias;
+      const Tensor inputs[] = {random({7, 12})};
+      const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+        return scalar_of(c, ops::route(c, x[0], args).weights);
+      };
+      EXPECT_EQ(gradcheck(device_, fn, inputs), "") << sigmoid << normalizes;
+    }
   }
 }
 

@@ -13,10 +13,14 @@ static inline Simd::F load_kv(const std::byte* data, int64_t index) {
   }
 }
 
-// Where the keys of the task's head lie in the page of token `first_key`.
+// Where the keys and the values of the task's head lie in the page of token `first_key`.
 static inline const std::byte* page_keys(const AttentionTask& task, int64_t first_key) {
   const int64_t page = task.segment.page_table[first_key / kPageTokens];
-  return task.pages.data + page * task.pages.page_bytes() + task.kv_head * task.pages.head_bytes();
+  return task.pages.data + page * task.pages.page_bytes() + task.pages.keys_at(task.kv_head);
+}
+static inline const std::byte* page_values(const AttentionTask& task, int64_t first_key) {
+  const int64_t page = task.segment.page_table[first_key / kPageTokens];
+  return task.pages.data + page * task.pages.page_bytes() + task.pages.values_at(task.kv_head);
 }
 
 // Fetches the cache lines of `count` numbers, `ahead` bytes further, if that is not 0. (g++ 12
@@ -30,13 +34,12 @@ template <DType kKv>
   for (int64_t at = 0; at < count * kBytes; at += 64) __builtin_prefetch(begin + at, 0, 2);
 }
 
-// x times the scales of the tokens from t on, which follow a head's numbers in i8.
+// x times the scales of the tokens from t on, which follow a head's numbers (`dim` a token) in i8.
 template <DType kKv>
-static inline Simd::F scaled_by_token(Simd::F x, const std::byte* head, int64_t head_dim,
-                                      int64_t t) {
+static inline Simd::F scaled_by_token(Simd::F x, const std::byte* head, int64_t dim, int64_t t) {
   constexpr KvPages kPages{.dtype = kKv};
   if constexpr (!kPages.has_scales()) return x;
-  const std::byte* scales = head + head_dim * kPageTokens * kPages.element_bytes();
+  const std::byte* scales = head + kPages.numbers_bytes(dim);
   return Simd::mul(x, Simd::load(reinterpret_cast<const float*>(scales) + t));
 }
 
@@ -44,7 +47,7 @@ static inline Simd::F scaled_by_token(Simd::F x, const std::byte* head, int64_t 
 template <int kCols>
 struct AttentionTile {
   const float* q[kCols];    // [head_dim]
-  float* out[kCols];        // [head_dim]
+  float* out[kCols];        // [value_size]
   int64_t num_keys[kCols];  // keys that the query sees: its position + 1
 };
 
@@ -99,7 +102,7 @@ static inline float finite_or_0(float max) { return max >= -__FLT_MAX__ ? max : 
 // values' scales.
 template <int kCols, DType kKv>
 static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num_vecs,
-                                const std::byte* values, int64_t head_dim,
+                                const std::byte* values, int64_t value_dim,
                                 RunningSoftmax<kCols>& running) {
   float change[RunningSoftmax<kCols>::kPadded] = {};
   for (int c = 0; c < kCols; ++c) {
@@ -121,7 +124,7 @@ static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num
     for (int64_t v = 0; v < num_vecs; ++v) {
       const Simd::F weight = exp(Simd::sub(Simd::load(scores[c] + v * Simd::kLanes), max));
       Simd::store(scores[c] + v * Simd::kLanes,
-                  scaled_by_token<kKv>(weight, values, head_dim, v * Simd::kLanes));
+                  scaled_by_token<kKv>(weight, values, value_dim, v * Simd::kLanes));
       sum = Simd::add(sum, weight);
     }
     running.sum[c] = running.sum[c] * running.shrink[c] + Simd::sum_of(sum);
@@ -131,7 +134,7 @@ static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num
 // out_c = out_c * shrink_c + sum over t of weights[c][t] * v_t, t in order.
 template <int kCols, int kVecs, DType kKv>
 static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* values, int64_t d,
-                          int64_t head_dim, int64_t num_tokens, const float* shrink, int64_t ahead,
+                          int64_t value_dim, int64_t num_tokens, const float* shrink, int64_t ahead,
                           const float (&weights)[kCols][kPageTokens]) {
   Simd::F sum[kCols][kVecs];
   for (int c = 0; c < kCols; ++c) {
@@ -140,11 +143,11 @@ static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* val
     }
   }
   for (int64_t t = 0; t < num_tokens; ++t) {
-    fetch_ahead<kKv>(values, t * head_dim + d, kVecs * Simd::kLanes, ahead);
+    fetch_ahead<kKv>(values, t * value_dim + d, kVecs * Simd::kLanes, ahead);
     Simd::F value[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
-      value[v] = load_kv<kKv>(values, t * head_dim + d + v * Simd::kLanes);
+      value[v] = load_kv<kKv>(values, t * value_dim + d + v * Simd::kLanes);
     }
 #pragma GCC unroll 8
     for (int c = 0; c < kCols; ++c) {
@@ -163,18 +166,20 @@ template <int kCols, DType kKv>
 static void attend_span(const AttentionTile<kCols>& tile, const AttentionTask& task, int64_t span,
                         int64_t num_keys, RunningSoftmax<kCols>& running) {
   constexpr int kVecs = Simd::kAttentionVecs;
-  const int64_t head_dim = task.pages.head_dim;
+  const int64_t head_dim = task.pages.head_dim, value_dim = task.pages.value_size();
   for (int c = 0; c < kCols; ++c) {
     running.max[c] = -__builtin_inff();
     running.sum[c] = 0.0f;
-    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) Simd::store(tile.out[c] + d, Simd::zero());
+    for (int64_t d = 0; d < value_dim; d += Simd::kLanes) {
+      Simd::store(tile.out[c] + d, Simd::zero());
+    }
   }
   const int64_t span_end = (span + 1) * kSpanTokens;
   const int64_t end = num_keys < span_end ? num_keys : span_end;
   const bool few_rows = task.row_end - task.row_begin <= 4;
   for (int64_t first_key = span * kSpanTokens; first_key < end; first_key += kPageTokens) {
     const std::byte* keys = page_keys(task, first_key);
-    const std::byte* values = keys + task.pages.part_bytes();
+    const std::byte* values = page_values(task, first_key);
     // With few rows a page is used as fast as the next one, which lies far away, comes from
     // memory: each vector brings the same one of the next page.
     const int64_t next = first_key + kPageTokens;
@@ -191,25 +196,25 @@ static void attend_span(const AttentionTile<kCols>& tile, const AttentionTask& t
     for (; t < num_tokens; t += Simd::kLanes) {
       scores_at<kCols, 1, kKv>(tile, keys, t, head_dim, first_key, scale, ahead, weights);
     }
-    page_softmax<kCols, kKv>(weights, num_vecs, values, head_dim, running);
+    page_softmax<kCols, kKv>(weights, num_vecs, values, value_dim, running);
     int64_t d = 0;
-    for (; d + kVecs * Simd::kLanes <= head_dim; d += kVecs * Simd::kLanes) {
-      add_values_at<kCols, kVecs, kKv>(tile, values, d, head_dim, num_tokens, running.shrink, ahead,
-                                       weights);
+    for (; d + kVecs * Simd::kLanes <= value_dim; d += kVecs * Simd::kLanes) {
+      add_values_at<kCols, kVecs, kKv>(tile, values, d, value_dim, num_tokens, running.shrink,
+                                       ahead, weights);
     }
-    for (; d < head_dim; d += Simd::kLanes) {
-      add_values_at<kCols, 1, kKv>(tile, values, d, head_dim, num_tokens, running.shrink, ahead,
+    for (; d < value_dim; d += Simd::kLanes) {
+      add_values_at<kCols, 1, kKv>(tile, values, d, value_dim, num_tokens, running.shrink, ahead,
                                    weights);
     }
   }
 }
 
 // Joins `next` to the spans before it.
-static inline void join_span(SpanResult& so_far, const SpanResult& next, int64_t head_dim) {
+static inline void join_span(SpanResult& so_far, const SpanResult& next, int64_t value_dim) {
   const float max = so_far.max > next.max ? so_far.max : next.max;
   const Simd::F old_factor = exp(Simd::set1(so_far.max - max));
   const Simd::F new_factor = exp(Simd::set1(next.max - max));
-  for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+  for (int64_t d = 0; d < value_dim; d += Simd::kLanes) {
     const Simd::F scaled = Simd::mul(Simd::load(so_far.out + d), old_factor);
     Simd::store(so_far.out + d, Simd::fma(Simd::load(next.out + d), new_factor, scaled));
   }
@@ -217,9 +222,9 @@ static inline void join_span(SpanResult& so_far, const SpanResult& next, int64_t
   so_far.max = max;
 }
 
-static inline void divide_by_sum(const SpanResult& result, int64_t head_dim) {
+static inline void divide_by_sum(const SpanResult& result, int64_t value_dim) {
   const Simd::F inverse = Simd::set1(1.0f / result.sum);
-  for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+  for (int64_t d = 0; d < value_dim; d += Simd::kLanes) {
     Simd::store(result.out + d, Simd::mul(Simd::load(result.out + d), inverse));
   }
 }
@@ -229,7 +234,7 @@ constexpr int kHeadDimMax = 1024;  // kernels/attention.cpp sends larger heads t
 // All spans of a tile, one after the other.
 template <int kCols, DType kKv>
 static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task, int64_t num_keys) {
-  const int64_t head_dim = task.pages.head_dim;
+  const int64_t value_dim = task.pages.value_size();
   RunningSoftmax<kCols> running;
   attend_span<kCols, kKv>(tile, task, 0, num_keys, running);
   SpanResult results[kCols];
@@ -240,17 +245,17 @@ static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task, 
     for (int c = 0; c < kCols; ++c) next.out[c] = out[c];
     attend_span<kCols, kKv>(next, task, span, num_keys, running);
     for (int c = 0; c < kCols; ++c) {
-      join_span(results[c], {out[c], running.max[c], running.sum[c]}, head_dim);
+      join_span(results[c], {out[c], running.max[c], running.sum[c]}, value_dim);
     }
   }
-  for (const SpanResult& result : results) divide_by_sum(result, head_dim);
+  for (const SpanResult& result : results) divide_by_sum(result, value_dim);
 }
 
 // The kCols columns of the task from `column` on.
 template <int kCols, DType kKv>
 static void attend_columns(const AttentionTask& task, int64_t column) {
   const int64_t group = task.group();
-  const int64_t head_dim = task.pages.head_dim;
+  const int64_t head_dim = task.pages.head_dim, value_dim = task.pages.value_size();
   AttentionTile<kCols> tile;
   int64_t num_keys = 0;  // the last row sees the most
   for (int c = 0; c < kCols; ++c) {
@@ -259,7 +264,7 @@ static void attend_columns(const AttentionTask& task, int64_t column) {
     tile.q[c] = task.q.row<float>(task.segment.row_begin + row) + head * head_dim;
     tile.out[c] = task.partial != nullptr
                       ? task.partial[column + c].out
-                      : task.out.row<float>(task.segment.row_begin + row) + head * head_dim;
+                      : task.out.row<float>(task.segment.row_begin + row) + head * value_dim;
     tile.num_keys[c] = num_keys = task.segment.position + row + 1;
   }
   if (task.partial == nullptr) return attend<kCols, kKv>(tile, task, num_keys);
@@ -273,18 +278,18 @@ static void attend_columns(const AttentionTask& task, int64_t column) {
 
 // The outputs of the task's rows from the results of all spans, [span][row][head of the group].
 void join_spans(const AttentionTask& task, int64_t num_spans) {
-  const int64_t group = task.group(), head_dim = task.pages.head_dim;
+  const int64_t group = task.group(), value_dim = task.pages.value_size();
   const int64_t num_columns = (task.row_end - task.row_begin) * group;
   for (int64_t column = 0; column < num_columns; ++column) {
     SpanResult& result = task.partial[column];
     for (int64_t span = 1; span < num_spans; ++span) {
-      join_span(result, task.partial[span * num_columns + column], head_dim);
+      join_span(result, task.partial[span * num_columns + column], value_dim);
     }
-    divide_by_sum(result, head_dim);
+    divide_by_sum(result, value_dim);
     const int64_t row = task.segment.row_begin + task.row_begin + column / group;
     const int64_t head = task.kv_head * group + column % group;
-    float* out = task.out.row<float>(row) + head * head_dim;
-    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+    float* out = task.out.row<float>(row) + head * value_dim;
+    for (int64_t d = 0; d < value_dim; d += Simd::kLanes) {
       Simd::store(out + d, Simd::load(result.out + d));
     }
   }
@@ -308,54 +313,55 @@ void attention(const AttentionTask& task) {
   }
 }
 
-// Writes the head_dim numbers of a token at out, `step` apart.
+// Writes the `dim` numbers of a token at out, `step` apart.
 template <class T>
-static inline void scatter(const T* from, T* out, int64_t step, int64_t head_dim) {
-  for (int64_t d = 0; d < head_dim; ++d) out[d * step] = from[d];
+static inline void scatter(const T* from, T* out, int64_t step, int64_t dim) {
+  for (int64_t d = 0; d < dim; ++d) out[d * step] = from[d];
 }
 
 // The same of one token's keys or values in f32, as the pages hold them. `head`: of the page's
 // part.
 static inline void store_kv(const float* from, DType dtype, std::byte* head, int64_t first,
-                            int64_t step, int64_t token, int64_t head_dim) {
+                            int64_t step, int64_t token, int64_t dim) {
   if (dtype == DType::kF16) {
     uint16_t half[kHeadDimMax];
     const Simd::F most = Simd::set1(kF16Max), least = Simd::set1(-kF16Max);
-    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+    for (int64_t d = 0; d < dim; d += Simd::kLanes) {
       const Simd::F x = Simd::load(from + d);
       Simd::store_f16(half + d, Simd::min(most, Simd::max(least, x)));  // in this order NaN stays
     }
-    scatter(half, reinterpret_cast<uint16_t*>(head) + first, step, head_dim);
+    scatter(half, reinterpret_cast<uint16_t*>(head) + first, step, dim);
   } else if (dtype == DType::kI8) {
     Simd::F largest = Simd::zero();
-    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+    for (int64_t d = 0; d < dim; d += Simd::kLanes) {
       largest = Simd::max(largest, Simd::abs(Simd::load(from + d)));
     }
     const float max = Simd::max_of(largest);
     const Simd::F factor = Simd::set1(int8_factor(max));
     int8_t whole[kHeadDimMax];
-    for (int64_t d = 0; d < head_dim; d += Simd::kLanes) {
+    for (int64_t d = 0; d < dim; d += Simd::kLanes) {
       Simd::store_bytes(whole + d, Simd::round(Simd::mul(Simd::load(from + d), factor)));
     }
-    scatter(whole, reinterpret_cast<int8_t*>(head) + first, step, head_dim);
-    reinterpret_cast<float*>(head + head_dim * kPageTokens)[token] = int8_step(max);
+    scatter(whole, reinterpret_cast<int8_t*>(head) + first, step, dim);
+    reinterpret_cast<float*>(head + KvPages{.dtype = DType::kI8}.numbers_bytes(dim))[token] =
+        int8_step(max);
   } else {
-    scatter(from, reinterpret_cast<float*>(head) + first, step, head_dim);
+    scatter(from, reinterpret_cast<float*>(head) + first, step, dim);
   }
 }
 
 void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,
               const KvPages& pages, int64_t kv_head) {
-  const int64_t head_dim = pages.head_dim;
+  const int64_t head_dim = pages.head_dim, value_dim = pages.value_size();
   for (int64_t i = 0; i < segment.num_rows; ++i) {
     const int64_t position = segment.position + i, token = position % kPageTokens;
-    const int64_t page = segment.page_table[position / kPageTokens];
-    std::byte* keys = pages.data + page * pages.page_bytes() + kv_head * pages.head_bytes();
-    std::byte* values = keys + pages.part_bytes();
+    std::byte* page = pages.data + segment.page_table[position / kPageTokens] * pages.page_bytes();
     const float* k_row = k.row<float>(segment.row_begin + i) + kv_head * head_dim;
-    const float* v_row = v.row<float>(segment.row_begin + i) + kv_head * head_dim;
-    store_kv(k_row, pages.dtype, keys, token, kPageTokens, token, head_dim);
-    store_kv(v_row, pages.dtype, values, token * head_dim, 1, token, head_dim);
+    const float* v_row = v.row<float>(segment.row_begin + i) + kv_head * value_dim;
+    store_kv(k_row, pages.dtype, page + pages.keys_at(kv_head), token, kPageTokens, token,
+             head_dim);
+    store_kv(v_row, pages.dtype, page + pages.values_at(kv_head), token * value_dim, 1, token,
+             value_dim);
   }
 }
 

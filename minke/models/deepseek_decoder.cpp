@@ -1,0 +1,332 @@
+// Pre-norm blocks of multi-head latent attention and DeepSeekMoE: DeepSeek-V2 (arXiv 2405.04434)
+// and -V3 (arXiv 2412.19437).
+#include "minke/models/deepseek_decoder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "minke/models/select_rows.h"
+#include "minke/nn/linear.h"
+#include "minke/nn/moe.h"
+
+namespace minke {
+namespace {
+
+// DeepSeek's code leaves the norms of both latents at their default, whatever rms_norm_eps is.
+constexpr double kLatentEps = 1e-6;
+
+struct Layer {
+  Linear q;     // of normed inputs, or of the normed latent q_a
+  Linear q_a;   // of normed inputs; unused without q_lora_rank
+  Linear kv_a;  // of normed inputs; rows: latent, the rope part of all keys
+  const Parameter* kv_a_norm = nullptr;
+  Linear kv_b;  // rows: of each head the rest of its keys, then its values
+  Linear output;
+  const Parameter* ffn_norm = nullptr;
+  Linear gate_up;  // of a dense layer or the shared experts, of normed inputs
+  Linear down;
+  Moe moe;  // without experts in a dense layer
+};
+
+class DeepSeekDecoder final : public Model {
+ public:
+  explicit DeepSeekDecoder(ModelConfig config) : Model(std::move(config)) {}
+
+  Result<void> load(const Device& device, const WeightFile& file, const LoadOptions& options);
+  Tensor forward(const Context& context, const ForwardBatch& batch) const override;
+
+ private:
+  Result<void> load_attention(ParameterLoader& loader, const std::string& prefix, Layer& layer);
+  Result<std::vector<const Parameter*>> load_kv_b(ParameterLoader& loader,
+                                                  const std::string& prefix) const;
+  Result<void> load_ffn(ParameterLoader& loader, const std::string& prefix, int64_t width,
+                        const char* suffix, Layer& layer);
+  Result<void> load_moe(ParameterLoader& loader, const std::string& prefix, Moe& moe);
+  Tensor attend(const Context& context, const Tensor& x, const ForwardBatch& batch,
+                int64_t index) const;
+  Tensor feed_forward(const Context& context, const Tensor& x, const Layer& layer) const;
+
+  Precision precision_ = Precision::kF32;
+  std::vector<Layer> layers_;
+  const Parameter* embedding_ = nullptr;
+  Linear head_;  // of normed inputs
+  Tensor rope_;  // [positions, qk_rope_head_dim], see rope_table()
+};
+
+Result<void> DeepSeekDecoder::load_attention(ParameterLoader& loader, const std::string& prefix,
+                                             Layer& layer) {
+  const MlaConfig& mla = config_.mla;
+  const int64_t hidden = config_.hidden_size, heads = config_.num_attention_heads;
+  const int64_t q_rows = heads * (mla.qk_nope_head_dim + mla.qk_rope_head_dim);
+  const double eps = config_.rms_norm_eps;
+  MK_ASSIGN(auto* norm, loader.vector(prefix + "attn_norm.weight", hidden));
+  if (mla.q_lora_rank > 0) {
+    MK_ASSIGN(auto q_a, loader.matrices({{prefix + "attn_q_a.weight", mla.q_lora_rank}}, hidden));
+    MK_ASSIGN(auto* q_a_norm, loader.vector(prefix + "attn_q_a_norm.weight", mla.q_lora_rank));
+    MK_ASSIGN(auto q_b, loader.matrices({{prefix + "attn_q_b.weight", q_rows}}, mla.q_lora_rank));
+    layer.q_a = Linear(std::move(q_a), precision_, {norm, eps});
+    layer.q = Linear(std::move(q_b), precision_, {q_a_norm, kLatentEps});
+  } else {
+    MK_ASSIGN(auto q, loader.matrices({{prefix + "attn_q.weight", q_rows}}, hidden));
+    layer.q = Linear(std::move(q), precision_, {norm, eps});
+  }
+  MK_ASSIGN(
+      auto kv_a,
+      loader.matrices({{prefix + "attn_kv_a_mqa.weight", mla.kv_lora_rank + mla.qk_rope_head_dim}},
+                      hidden));
+  MK_ASSIGN(layer.kv_a_norm, loader.vector(prefix + "attn_kv_a_norm.weight", mla.kv_lora_rank));
+  MK_ASSIGN(auto kv_b, load_kv_b(loader, prefix));
+  MK_ASSIGN(auto output,
+            loader.matrices({{prefix + "attn_output.weight", hidden}}, heads * mla.v_head_dim));
+  layer.kv_a = Linear(std::move(kv_a), precision_, {norm, eps});
+  layer.kv_b = Linear(std::move(kv_b), precision_);
+  layer.output = Linear(std::move(output), precision_);
+  return {};
+}
+
+// The expansion of the latent. llama.cpp's converter writes it in two parts, as the absorbed form
+// reads them: k_b [heads, rank, nope], transposed, and v_b [heads, v, rank].
+Result<std::vector<const Parameter*>> DeepSeekDecoder::load_kv_b(ParameterLoader& loader,
+                                                                 const std::string& prefix) const {
+  const MlaConfig& mla = config_.mla;
+  const int64_t heads = config_.num_attention_heads, rank = mla.kv_lora_rank;
+  const int64_t nope = mla.qk_nope_head_dim, rows = nope + mla.v_head_dim;
+  const std::string name = prefix + "attn_kv_b.weight";
+  if (!loader.has(prefix + "attn_k_b.weight")) return loader.matrices({{name, heads * rows}}, rank);
+  MK_ASSIGN(const auto k_b, loader.decoded(prefix + "attn_k_b.weight", {heads, rank, nope}));
+  MK_ASSIGN(const auto v_b,
+            loader.decoded(prefix + "attn_v_b.weight", {heads, mla.v_head_dim, rank}));
+  std::vector<float> joined(static_cast<size_t>(heads * rows * rank));
+  for (int64_t head = 0; head < heads; ++head) {
+    float* keys = joined.data() + head * rows * rank;
+    for (int64_t r = 0; r < rank; ++r) {
+      for (int64_t d = 0; d < nope; ++d) {
+        keys[d * rank + r] = k_b[static_cast<size_t>((head * rank + r) * nope + d)];
+      }
+    }
+    std::copy_n(v_b.data() + head * mla.v_head_dim * rank, mla.v_head_dim * rank,
+                keys + nope * rank);
+  }
+  return std::vector<const Parameter*>{loader.made(name, heads * rows, rank, joined)};
+}
+
+// The feed-forward of a dense layer (suffix "") or of the shared experts ("_shexp").
+Result<void> DeepSeekDecoder::load_ffn(ParameterLoader& loader, const std::string& prefix,
+                                       int64_t width, const char* suffix, Layer& layer) {
+  const auto name = [&](const char* part) {
+    return fmt::format("{}ffn_{}{}.weight", prefix, part, suffix);
+  };
+  MK_ASSIGN(auto gate_up,
+            loader.matrices({{name("gate"), width}, {name("up"), width}}, config_.hidden_size));
+  MK_ASSIGN(auto down, loader.matrices({{name("down"), config_.hidden_size}}, width));
+  layer.gate_up = Linear(std::move(gate_up), precision_);
+  layer.down = Linear(std::move(down), precision_);
+  return {};
+}
+
+Result<void> DeepSeekDecoder::load_moe(ParameterLoader& loader, const std::string& prefix,
+                                       Moe& moe) {
+  const MoeConfig& config = config_.moe;
+  const int64_t hidden = config_.hidden_size, width = config.moe_intermediate_size;
+  MK_ASSIGN(auto gate,
+            loader.matrices({{prefix + "ffn_gate_inp.weight", config.n_routed_experts}}, hidden));
+  moe.gate = Linear(std::move(gate), Precision::kF32);
+  moe.routing = config.routing;
+  if (config.has_bias) {
+    MK_ASSIGN(moe.bias, loader.vector(prefix + "exp_probs_b.bias", config.n_routed_experts));
+  }
+  for (int64_t e = 0; e < config.n_routed_experts; ++e) {
+    const auto name = [&](const char* part) {
+      return fmt::format("{}ffn_{}_exps.{}.weight", prefix, part, e);
+    };
+    MK_ASSIGN(auto gate_up, loader.matrices({{name("gate"), width}, {name("up"), width}}, hidden));
+    MK_ASSIGN(auto down, loader.matrices({{name("down"), hidden}}, width));
+    moe.experts.push_back(
+        {Linear(std::move(gate_up), precision_), Linear(std::move(down), precision_)});
+  }
+  return {};
+}
+
+Result<void> DeepSeekDecoder::load(const Device& device, const WeightFile& file,
+                                   const LoadOptions& options) {
+  precision_ = options.precision;
+  ParameterLoader loader(device, file, store_);
+  MK_ASSIGN(auto embedding,
+            loader.matrices({{"token_embd.weight", config_.vocab_size}}, config_.hidden_size));
+  embedding_ = embedding.front();
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+    const std::string prefix = fmt::format("blk.{}.", i);
+    Layer& layer = layers_.emplace_back();
+    MK_TRY(load_attention(loader, prefix, layer));
+    MK_ASSIGN(layer.ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
+    if (i < config_.moe.first_k_dense_replace) {
+      MK_TRY(load_ffn(loader, prefix, config_.intermediate_size, "", layer));
+      continue;
+    }
+    MK_TRY(load_moe(loader, prefix, layer.moe));
+    const int64_t shared = config_.moe.n_shared_experts * config_.moe.moe_intermediate_size;
+    if (shared > 0) MK_TRY(load_ffn(loader, prefix, shared, "_shexp", layer));
+  }
+  MK_ASSIGN(auto* norm, loader.vector("output_norm.weight", config_.hidden_size));
+  std::vector<const Parameter*> head = embedding;
+  if (!config_.tie_word_embeddings) {
+    MK_ASSIGN(head, loader.matrices({{"output.weight", config_.vocab_size}}, config_.hidden_size));
+  }
+  head_ = Linear(std::move(head), options.precision, {norm, config_.rms_norm_eps});
+  const int64_t positions =
+      options.context_tokens > 0 ? options.context_tokens : config_.max_position_embeddings;
+  rope_ =
+      rope_table(positions, config_.mla.qk_rope_head_dim, config_.rope_theta, config_.rope_scaling);
+  return {};
+}
+
+// x + the attention of a block, keys and values expanded from the latent: [n, hidden] -> [n,
+// hidden]. x may be overwritten.
+Tensor DeepSeekDecoder::attend(const Context& context, const Tensor& x, const ForwardBatch& batch,
+                               int64_t index) const {
+  const Layer& layer = layers_[index];
+  const MlaConfig& mla = config_.mla;
+  const kernels::MlaShape shape{config_.num_attention_heads, mla.qk_nope_head_dim,
+                                mla.qk_rope_head_dim, mla.v_head_dim};
+  kernels::RopeArgs rope;
+  rope.positions = batch.positions.data();
+  rope.cos_sin = rope_.data<float>();
+  rope.head_dim = mla.qk_rope_head_dim;
+  rope.style = config_.rope_style;
+  const Tensor kv_a = layer.kv_a.forward(context, x);  // [n, kv_lora_rank + qk_rope_head_dim]
+  const int64_t rank = mla.kv_lora_rank;
+  const Tensor latent = ops::rms_norm(context, ops::columns(context, kv_a, 0, rank),
+                                      layer.kv_a_norm->tensor(context), kLatentEps);
+  const Tensor k_rope =
+      ops::rope(context, ops::columns(context, kv_a, rank, rank + mla.qk_rope_head_dim), rope);
+  rope.head_size = shape.key_dim();
+  const Tensor q_input = mla.q_lora_rank > 0 ? layer.q_a.forward(context, x) : x;
+  const Tensor q = ops::rope(context, layer.q.forward(context, q_input), rope);
+  const Tensor kv = layer.kv_b.forward(context, latent);  // [n, heads * (nope + v)]
+  const Tensor k = ops::mla_keys(context, kv, k_rope, shape);
+  const Tensor v = ops::mla_values(context, kv, shape);
+  const ops::AttentionShape attention_shape{shape.num_heads, shape.num_heads, shape.key_dim(),
+                                            batch.seq_len,   shape.value_dim, mla.score_scale};
+  const Tensor mixed = attention(context, q, k, v, attention_shape, batch.kv, index);
+  return layer.output.forward_add(context, mixed, x);
+}
+
+// x + the feed-forward of a block.
+Tensor DeepSeekDecoder::feed_forward(const Context& context, const Tensor& x,
+                                     const Layer& layer) const {
+  const Tensor normed =
+      ops::rms_norm(context, x, layer.ffn_norm->tensor(context), config_.rms_norm_eps);
+  Tensor y = x;
+  if (!layer.moe.experts.empty()) {
+    y = ops::add(context, y, layer.moe.forward(context, normed));
+  }
+  if (layer.gate_up.rows() == 0) return y;
+  return layer.down.forward_add(context, layer.gate_up.forward_swiglu(context, normed), y);
+}
+
+Tensor DeepSeekDecoder::forward(const Context& context, const ForwardBatch& batch) const {
+  for (const int32_t position : batch.positions) {
+    MK_CHECK(position >= 0 && position < rope_.size(0), "deepseek: position {} of {}", position,
+             rope_.size(0));
+  }
+  Tensor x = ops::embedding(context, embedding_->weight(context), batch.tokens);  // [n, hidden]
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    x = attend(context, x, batch, static_cast<int64_t>(i));
+    x = feed_forward(context, x, layers_[i]);
+  }
+  return head_.forward(context, rows_with_logits(context, x, batch));
+}
+
+Result<MlaConfig> mla_config(const ModelSettings& settings, const ModelSettings::Rope& rope) {
+  MlaConfig mla;
+  MK_ASSIGN(mla.q_lora_rank, settings.size("q_lora_rank", 0, 1 << 20, 0));
+  MK_ASSIGN(mla.kv_lora_rank, settings.size("kv_lora_rank", 1, 1 << 20));
+  if (settings.is_gguf()) {
+    // Newer files have the latent's sizes as key_length and value_length.
+    const bool latent = settings.has("mla_key_dim");
+    MK_ASSIGN(mla.qk_rope_head_dim, settings.size("rope_dim", 2, 1 << 12));
+    MK_ASSIGN(const int64_t key_dim, settings.size(latent ? "mla_key_dim" : "head_dim",
+                                                   mla.qk_rope_head_dim + 1, 1 << 13));
+    mla.qk_nope_head_dim = key_dim - mla.qk_rope_head_dim;
+    MK_ASSIGN(mla.v_head_dim, settings.size(latent ? "mla_value_dim" : "v_head_dim", 1, 1 << 12));
+  } else {
+    MK_ASSIGN(mla.qk_nope_head_dim, settings.size("qk_nope_head_dim", 1, 1 << 12));
+    MK_ASSIGN(mla.qk_rope_head_dim, settings.size("qk_rope_head_dim", 2, 1 << 12));
+    MK_ASSIGN(mla.v_head_dim, settings.size("v_head_dim", 1, 1 << 12));
+  }
+  if (mla.qk_rope_head_dim % 2 != 0) {
+    return fail(ErrorCode::kCorrupt, "qk_rope_head_dim is {} when it should be even",
+                mla.qk_rope_head_dim);
+  }
+  const auto key_dim = static_cast<double>(mla.qk_nope_head_dim + mla.qk_rope_head_dim);
+  const bool scaled = rope.scaling.type != RopeScaling::Type::kDefault && rope.mscale_all_dim != 0;
+  const double mscale = scaled ? yarn_mscale(rope.scaling.factor, rope.mscale_all_dim) : 1.0;
+  mla.score_scale = mscale * mscale / std::sqrt(key_dim);
+  return mla;
+}
+
+Result<MoeConfig> moe_config(const ModelSettings& settings, int64_t num_layers) {
+  MoeConfig moe;
+  MK_ASSIGN(moe.first_k_dense_replace, settings.size("first_k_dense_replace", 0, 1000, 0));
+  MK_ASSIGN(moe.n_routed_experts, settings.size("n_routed_experts", 0, 1 << 16, 0));
+  if (moe.n_routed_experts == 0) moe.first_k_dense_replace = num_layers;
+  if (moe.first_k_dense_replace >= num_layers) return moe;
+  MK_ASSIGN(moe.n_shared_experts, settings.size("n_shared_experts", 0, 1 << 10, 0));
+  MK_ASSIGN(moe.moe_intermediate_size, settings.size("moe_intermediate_size", 1, 1 << 22));
+  MK_ASSIGN(moe.num_experts_per_tok, settings.size("num_experts_per_tok", 1, moe.n_routed_experts));
+  MK_ASSIGN(const int64_t frequency, settings.size("moe_layer_freq", 1, 1 << 10, 1));
+  if (frequency != 1) {
+    return fail(ErrorCode::kUsage, "moe_layer_freq is {}, and minke has 1 only", frequency);
+  }
+  moe.routing.top_k = moe.num_experts_per_tok;
+  MK_ASSIGN(moe.routing.num_groups, settings.size("n_group", 1, moe.n_routed_experts, 1));
+  MK_ASSIGN(moe.routing.groups_kept,
+            settings.size("topk_group", 1, moe.routing.num_groups, moe.routing.num_groups));
+  MK_ASSIGN(moe.routing.scale, settings.number("routed_scaling_factor", 1.0));
+  const int64_t group_size = moe.n_routed_experts / moe.routing.num_groups;
+  if (moe.n_routed_experts % moe.routing.num_groups != 0 ||
+      moe.routing.top_k > group_size * moe.routing.groups_kept) {
+    return fail(ErrorCode::kCorrupt,
+                "{} of {} experts in {} of {} groups cannot be chosen: groups must be of one size, "
+                "and those kept have enough experts",
+                moe.routing.top_k, moe.n_routed_experts, moe.routing.groups_kept,
+                moe.routing.num_groups);
+  }
+  return moe;
+}
+
+}  // namespace
+
+Result<ModelConfig> deepseek_config(const ModelSettings& settings, std::string_view architecture) {
+  ModelConfig config;
+  config.architecture = architecture;
+  MK_ASSIGN(config.num_hidden_layers, settings.size("num_hidden_layers", 1, 1000));
+  MK_ASSIGN(config.hidden_size, settings.size("hidden_size", 1, 1 << 20));
+  MK_ASSIGN(config.intermediate_size, settings.size("intermediate_size", 1, 1 << 22));
+  MK_ASSIGN(config.num_attention_heads, settings.size("num_attention_heads", 1, 1 << 12));
+  MK_ASSIGN(config.max_position_embeddings, settings.size("max_position_embeddings", 1, 1 << 24));
+  MK_ASSIGN(config.vocab_size, settings.size("vocab_size", 1, 1 << 24));
+  MK_ASSIGN(config.rms_norm_eps, settings.number("rms_norm_eps", 1e-6));
+  MK_ASSIGN(config.tie_word_embeddings, settings.flag("tie_word_embeddings", false));
+  constexpr std::string_view kRefused[] = {"attention_bias", "mlp_bias"};
+  MK_TRY(refuse_settings(settings, kRefused));
+  MK_ASSIGN(const auto rope, settings.rope(config.max_position_embeddings));
+  config.rope_theta = rope.theta;
+  config.rope_scaling = rope.scaling;
+  MK_ASSIGN(config.mla, mla_config(settings, rope));
+  MK_ASSIGN(config.moe, moe_config(settings, config.num_hidden_layers));
+  // The cache holds the expanded keys and values of every head.
+  config.num_key_value_heads = config.num_attention_heads;
+  config.head_dim = config.mla.qk_nope_head_dim + config.mla.qk_rope_head_dim;
+  return config;
+}
+
+Result<std::unique_ptr<Model>> load_deepseek(const Device& device, const WeightFile& file,
+                                             const ModelConfig& config,
+                                             const LoadOptions& options) {
+  auto model = std::make_unique<DeepSeekDecoder>(config);
+  MK_TRY(model->load(device, file, options));
+  return model;
+}
+
+}  // namespace minke

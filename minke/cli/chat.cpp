@@ -8,8 +8,7 @@ namespace {
 class ChatCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
-    flags.positional("MODEL", model_, Flags::Need::kRequired,
-                     "a name from minke list, or a .gguf file");
+    flags.positional("MODEL", model_, Flags::Need::kRequired, kModelHelp);
     flags.add("system,s", settings_.system, "the system prompt");
     flags.add("hide-thinking", hide_thinking_, "do not show thoughts, only how long they took");
     flags.add("no-history", no_history_, "do not keep what is typed for the next chat");

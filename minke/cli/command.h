@@ -54,6 +54,7 @@ std::unique_ptr<Command> make_tokenize_command();
 std::unique_ptr<Command> make_render_command();
 /// `eval perplexity`: how well a model predicts a text.
 std::unique_ptr<Command> make_eval_command();
+/// `logits`: what a model makes of token ids, number by number.
 std::unique_ptr<Command> make_logits_command();
 /// `bench limits|decode|prefill|batch`: speed, and the machine's limits.
 std::unique_ptr<Command> make_bench_command();

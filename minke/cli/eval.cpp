@@ -15,7 +15,7 @@ class EvalCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
     flags.positional_choice("WHAT", what_, {"perplexity"}, "what to measure");
-    flags.add("model,m", model_, "a name from minke list, or a .gguf file");
+    flags.add("model,m", model_, kModelHelp);
     flags.require("model");
     flags.add("file,f", file_, "the text to predict");
     flags.require("file");

@@ -18,6 +18,10 @@ namespace minke {
 /// touched only when used, so it bounds what a runaway reply may take, and costs nothing before.
 inline constexpr int64_t kContextDefaultMax = 8192;
 
+/// What load_model_for() takes, for help texts.
+inline constexpr const char* kModelHelp =
+    "a name from minke list, a .gguf file, or a Hugging Face folder";
+
 /// How to load and run a model: the flags that run, chat, serve, eval and bench have in common.
 struct LoadFlags {
   int ctx = 0;            ///< tokens of a sequence; 0: the model's own limit, but at most 8192

@@ -11,8 +11,7 @@ namespace {
 class LogitsCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
-    flags.positional("MODEL", name_, Flags::Need::kRequired,
-                     "a name from minke list, a .gguf file, or a Hugging Face folder");
+    flags.positional("MODEL", name_, Flags::Need::kRequired, kModelHelp);
     flags.add("ids", ids_, "the tokens, as 1,2,3");
     flags.require("ids");
     flags.add("chunk", chunk_, {1, 1 << 16}, "tokens of a forward, the rest from the cache");

@@ -31,8 +31,7 @@ Result<std::string> piped_input(const Console& console) {
 class RunCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
-    flags.positional("MODEL", model_, Flags::Need::kRequired,
-                     "a name from minke list, or a .gguf file");
+    flags.positional("MODEL", model_, Flags::Need::kRequired, kModelHelp);
     flags.rest("PROMPT", words_, "what to ask; text on standard input is added after a blank line");
     flags.add("system,s", settings_.system, "the system prompt");
     flags.add("raw", raw_, "continue the prompt as a text, without the chat template");

@@ -43,7 +43,7 @@ class StopWatch {
 class ServeCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
-    flags.add("model,m", model_, "a name from minke list, or a .gguf file");
+    flags.add("model,m", model_, kModelHelp);
     flags.require("model");
     flags.add("alias", aliases_, "further name that requests may call the model by");
     flags.add("parallel,p", parallel_, {1, 4096}, "requests that generate together");

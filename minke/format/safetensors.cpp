@@ -152,13 +152,11 @@ Result<void> SafetensorsFile::add_tensors(std::span<const std::byte> bytes,
   return {};
 }
 
-Result<void> SafetensorsFile::sort_weights(std::string_view file_name) {
-  const auto name_of = [](const WeightInfo& info) -> const std::string& { return info.name; };
-  std::sort(weights_.begin(), weights_.end(),
-            [](const WeightInfo& a, const WeightInfo& b) { return a.name < b.name; });
-  const auto twice = std::adjacent_find(
-      weights_.begin(), weights_.end(),
-      [&](const WeightInfo& a, const WeightInfo& b) { return name_of(a) == name_of(b); });
+Result<void> SafetensorsFile::sort_and_check(std::string_view file_name) {
+  sort_weights();
+  const auto twice =
+      std::adjacent_find(weights_.begin(), weights_.end(),
+                         [](const WeightInfo& a, const WeightInfo& b) { return a.name == b.name; });
   if (twice == weights_.end()) return {};
   return fail(ErrorCode::kCorrupt, "{}: two of its files have a tensor '{}'", file_name,
               printable_name(twice->name));
@@ -168,7 +166,7 @@ Result<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes,
                                                std::string_view name) {
   SafetensorsFile file;
   MK_TRY(file.add_tensors(bytes, name));
-  MK_TRY(file.sort_weights(name));
+  MK_TRY(file.sort_and_check(name));
   return file;
 }
 
@@ -188,15 +186,8 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path)
   } else {
     MK_TRY(file.add_file(path));
   }
-  MK_TRY(file.sort_weights(path.filename().string()));
+  MK_TRY(file.sort_and_check(path.filename().string()));
   return file;
-}
-
-const WeightInfo* SafetensorsFile::find(std::string_view name) const {
-  const auto at =
-      std::lower_bound(weights_.begin(), weights_.end(), name,
-                       [](const WeightInfo& info, std::string_view n) { return info.name < n; });
-  return at == weights_.end() || at->name != name ? nullptr : &*at;
 }
 
 void SafetensorsFile::drop(std::span<const std::byte> bytes) const { drop_mapped(maps_, bytes); }

@@ -19,7 +19,7 @@ namespace minke {
 /// hostile: an error is kCorrupt and names file and tensor. Tensors of types or shapes that minke
 /// has no use for (i64, bool, five dimensions) are left out of weights(), see skipped(). Moving
 /// keeps views valid. Reading from several threads is allowed.
-class SafetensorsFile final : public WeightFile {
+class SafetensorsFile final : public SortedWeights {
  public:
   /// Opens a .safetensors file, or an index (.json) and all of its shards, which lie beside it.
   /// kNotFound (naming the shard that is missing), kFailed or kCorrupt.
@@ -28,8 +28,6 @@ class SafetensorsFile final : public WeightFile {
   static Result<SafetensorsFile> parse(std::span<const std::byte> bytes,
                                        std::string_view name = "safetensors");
 
-  const std::vector<WeightInfo>& weights() const override { return weights_; }
-  const WeightInfo* find(std::string_view name) const override;
   void drop(std::span<const std::byte> bytes) const override;
   uint64_t file_bytes() const { return file_bytes_; }
   /// What the headers say of each tensor that is not among weights(): "NAME (I64 [3])".
@@ -38,11 +36,10 @@ class SafetensorsFile final : public WeightFile {
  private:
   Result<void> add_tensors(std::span<const std::byte> bytes, std::string_view file_name);
   Result<void> add_file(const std::filesystem::path& path);
-  Result<void> sort_weights(std::string_view file_name);
+  Result<void> sort_and_check(std::string_view file_name);
 
   std::vector<MappedFile> maps_;  // empty when parsed from memory
   uint64_t file_bytes_ = 0;
-  std::vector<WeightInfo> weights_;  // sorted by name
   std::vector<std::string> skipped_;
 };
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -28,6 +29,25 @@ class WeightFile {
   virtual const WeightInfo* find(std::string_view name) const = 0;
   /// Tells the system that these bytes of the file will not be read again (they have been packed).
   virtual void drop(std::span<const std::byte> bytes) const = 0;
+};
+
+/// Tensors sorted by name. Subclasses fill weights_, then call sort_weights().
+class SortedWeights : public WeightFile {
+ public:
+  const std::vector<WeightInfo>& weights() const override { return weights_; }
+  const WeightInfo* find(std::string_view name) const override {
+    const auto at =
+        std::lower_bound(weights_.begin(), weights_.end(), name,
+                         [](const WeightInfo& info, std::string_view n) { return info.name < n; });
+    return at == weights_.end() || at->name != name ? nullptr : &*at;
+  }
+
+ protected:
+  void sort_weights() {
+    std::sort(weights_.begin(), weights_.end(),
+              [](const WeightInfo& a, const WeightInfo& b) { return a.name < b.name; });
+  }
+  std::vector<WeightInfo> weights_;
 };
 
 }  // namespace minke

@@ -158,22 +158,6 @@ void gather_rows(const Device& device, const ConstView& x, const int32_t* rows, 
   });
 }
 
-void scatter_rows(const Device& device, const ConstView& y, const int32_t* rows, const View& x) {
-  MK_CHECK(x.cols == y.cols && x.dtype == y.dtype, "scatter_rows: [{}, {}] to [{}, {}]", y.rows,
-           y.cols, x.rows, x.cols);
-  with_float_type("scatter_rows", x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    device.pool().parallel_for(x.cols, 64, [&](int64_t begin, int64_t end, int) {
-      for (int64_t row = 0; row < x.rows; ++row) {
-        std::fill(x.row<T>(row) + begin, x.row<T>(row) + end, T{0});
-      }
-      for (int64_t i = 0; i < y.rows; ++i) {
-        for (int64_t c = begin; c < end; ++c) x.row<T>(rows[i])[c] += y.row<T>(i)[c];
-      }
-    });
-  });
-}
-
 void combine_rows(const Device& device, const ConstView& x, const int32_t* slots,
                   const ConstView& weights, const View& y) {
   MK_CHECK(

@@ -18,8 +18,6 @@ struct RouteArgs {
   double scale = 1.0;       ///< of the weights, afterwards
   /// [experts], added to scores for choosing only (V3's correction); null: none.
   const float* bias = nullptr;
-
-  friend bool operator==(const RouteArgs&, const RouteArgs&) = default;
 };
 
 /// Chooses experts for each row of logits [n, experts]: ids [n, top_k] int32, the best first (of
@@ -31,11 +29,9 @@ void route(const Device& device, const ConstView& logits, const RouteArgs& args,
 void route_grad(const Device& device, const ConstView& logits, const RouteArgs& args,
                 const int32_t* ids, const ConstView& d_weights, const View& d_logits);
 
-/// y[i] = x[rows[i]]: y [num_rows of y, cols], rows in range.
+/// y[i] = x[rows[i]]: y [num_rows of y, cols], rows in range. Its gradient is embedding_grad()
+/// (pointwise.h).
 void gather_rows(const Device& device, const ConstView& x, const int32_t* rows, const View& y);
-/// x (overwritten) = the sum over i, in order, of y[i] at row rows[i]: the gradient of gather_rows.
-void scatter_rows(const Device& device, const ConstView& y, const int32_t* rows, const View& x);
-
 /// y[t] = sum over k, in order, of weights[t, k] * x[slots[t * top_k + k]]: what the experts of a
 /// token make, weighted. x [rows, cols], y [n, cols], weights [n, top_k].
 void combine_rows(const Device& device, const ConstView& x, const int32_t* slots,

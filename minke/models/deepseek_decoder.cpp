@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "minke/models/select_rows.h"
-#include "minke/nn/linear.h"
+#include "minke/models/decoder.h"
 #include "minke/nn/moe.h"
 
 namespace minke {
@@ -28,14 +27,15 @@ struct Layer {
   Moe moe;  // without experts in a dense layer
 };
 
-class DeepSeekDecoder final : public Model {
+class DeepSeekDecoder final : public Decoder {
  public:
-  explicit DeepSeekDecoder(ModelConfig config) : Model(std::move(config)) {}
-
-  Result<void> load(const Device& device, const WeightFile& file, const LoadOptions& options);
-  Tensor forward(const Context& context, const ForwardBatch& batch) const override;
+  explicit DeepSeekDecoder(ModelConfig config) : Decoder(std::move(config)) {}
 
  private:
+  Result<void> load_block(ParameterLoader& loader, const std::string& prefix,
+                          Precision precision) override;
+  Tensor block(const Context& context, const Tensor& x, const ForwardBatch& batch,
+               int64_t index) const override;
   Result<void> load_attention(ParameterLoader& loader, const std::string& prefix, Layer& layer);
   Result<std::vector<const Parameter*>> load_kv_b(ParameterLoader& loader,
                                                   const std::string& prefix) const;
@@ -48,9 +48,6 @@ class DeepSeekDecoder final : public Model {
 
   Precision precision_ = Precision::kF32;
   std::vector<Layer> layers_;
-  const Parameter* embedding_ = nullptr;
-  Linear head_;  // of normed inputs
-  Tensor rope_;  // [positions, qk_rope_head_dim], see rope_table()
 };
 
 Result<void> DeepSeekDecoder::load_attention(ParameterLoader& loader, const std::string& prefix,
@@ -147,37 +144,18 @@ Result<void> DeepSeekDecoder::load_moe(ParameterLoader& loader, const std::strin
   return {};
 }
 
-Result<void> DeepSeekDecoder::load(const Device& device, const WeightFile& file,
-                                   const LoadOptions& options) {
-  precision_ = options.precision;
-  ParameterLoader loader(device, file, store_);
-  MK_ASSIGN(auto embedding,
-            loader.matrices({{"token_embd.weight", config_.vocab_size}}, config_.hidden_size));
-  embedding_ = embedding.front();
-  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
-    const std::string prefix = fmt::format("blk.{}.", i);
-    Layer& layer = layers_.emplace_back();
-    MK_TRY(load_attention(loader, prefix, layer));
-    MK_ASSIGN(layer.ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
-    if (i < config_.moe.first_k_dense_replace) {
-      MK_TRY(load_ffn(loader, prefix, config_.intermediate_size, "", layer));
-      continue;
-    }
-    MK_TRY(load_moe(loader, prefix, layer.moe));
-    const int64_t shared = config_.moe.n_shared_experts * config_.moe.moe_intermediate_size;
-    if (shared > 0) MK_TRY(load_ffn(loader, prefix, shared, "_shexp", layer));
-  }
-  MK_ASSIGN(auto* norm, loader.vector("output_norm.weight", config_.hidden_size));
-  std::vector<const Parameter*> head = embedding;
-  if (!config_.tie_word_embeddings) {
-    MK_ASSIGN(head, loader.matrices({{"output.weight", config_.vocab_size}}, config_.hidden_size));
-  }
-  head_ = Linear(std::move(head), options.precision, {norm, config_.rms_norm_eps});
-  const int64_t positions =
-      options.context_tokens > 0 ? options.context_tokens : config_.max_position_embeddings;
-  rope_ =
-      rope_table(positions, config_.mla.qk_rope_head_dim, config_.rope_theta, config_.rope_scaling);
-  return {};
+Result<void> DeepSeekDecoder::load_block(ParameterLoader& loader, const std::string& prefix,
+                                         Precision precision) {
+  precision_ = precision;
+  const bool dense = static_cast<int64_t>(layers_.size()) < config_.moe.first_k_dense_replace;
+  Layer& layer = layers_.emplace_back();
+  MK_TRY(load_attention(loader, prefix, layer));
+  MK_ASSIGN(layer.ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
+  if (dense) return load_ffn(loader, prefix, config_.intermediate_size, "", layer);
+  MK_TRY(load_moe(loader, prefix, layer.moe));
+  const int64_t shared = config_.moe.n_shared_experts * config_.moe.moe_intermediate_size;
+  if (shared == 0) return {};
+  return load_ffn(loader, prefix, shared, "_shexp", layer);
 }
 
 // x + the attention of a block, keys and values expanded from the latent: [n, hidden] -> [n,
@@ -188,11 +166,7 @@ Tensor DeepSeekDecoder::attend(const Context& context, const Tensor& x, const Fo
   const MlaConfig& mla = config_.mla;
   const kernels::MlaShape shape{config_.num_attention_heads, mla.qk_nope_head_dim,
                                 mla.qk_rope_head_dim, mla.v_head_dim};
-  kernels::RopeArgs rope;
-  rope.positions = batch.positions.data();
-  rope.cos_sin = rope_.data<float>();
-  rope.head_dim = mla.qk_rope_head_dim;
-  rope.style = config_.rope_style;
+  kernels::RopeArgs rope = rope_args(batch);
   const Tensor kv_a = layer.kv_a.forward(context, x);  // [n, kv_lora_rank + qk_rope_head_dim]
   const int64_t rank = mla.kv_lora_rank;
   const Tensor latent = ops::rms_norm(context, ops::columns(context, kv_a, 0, rank),
@@ -224,17 +198,9 @@ Tensor DeepSeekDecoder::feed_forward(const Context& context, const Tensor& x,
   return layer.down.forward_add(context, layer.gate_up.forward_swiglu(context, normed), y);
 }
 
-Tensor DeepSeekDecoder::forward(const Context& context, const ForwardBatch& batch) const {
-  for (const int32_t position : batch.positions) {
-    MK_CHECK(position >= 0 && position < rope_.size(0), "deepseek: position {} of {}", position,
-             rope_.size(0));
-  }
-  Tensor x = ops::embedding(context, embedding_->weight(context), batch.tokens);  // [n, hidden]
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    x = attend(context, x, batch, static_cast<int64_t>(i));
-    x = feed_forward(context, x, layers_[i]);
-  }
-  return head_.forward(context, rows_with_logits(context, x, batch));
+Tensor DeepSeekDecoder::block(const Context& context, const Tensor& x, const ForwardBatch& batch,
+                              int64_t index) const {
+  return feed_forward(context, attend(context, x, batch, index), layers_[index]);
 }
 
 Result<MlaConfig> mla_config(const ModelSettings& settings, const ModelSettings::Rope& rope) {
@@ -273,12 +239,11 @@ Result<MoeConfig> moe_config(const ModelSettings& settings, int64_t num_layers) 
   if (moe.first_k_dense_replace >= num_layers) return moe;
   MK_ASSIGN(moe.n_shared_experts, settings.size("n_shared_experts", 0, 1 << 10, 0));
   MK_ASSIGN(moe.moe_intermediate_size, settings.size("moe_intermediate_size", 1, 1 << 22));
-  MK_ASSIGN(moe.num_experts_per_tok, settings.size("num_experts_per_tok", 1, moe.n_routed_experts));
+  MK_ASSIGN(moe.routing.top_k, settings.size("num_experts_per_tok", 1, moe.n_routed_experts));
   MK_ASSIGN(const int64_t frequency, settings.size("moe_layer_freq", 1, 1 << 10, 1));
   if (frequency != 1) {
     return fail(ErrorCode::kUsage, "moe_layer_freq is {}, and minke has 1 only", frequency);
   }
-  moe.routing.top_k = moe.num_experts_per_tok;
   MK_ASSIGN(moe.routing.num_groups, settings.size("n_group", 1, moe.n_routed_experts, 1));
   MK_ASSIGN(moe.routing.groups_kept,
             settings.size("topk_group", 1, moe.routing.num_groups, moe.routing.num_groups));
@@ -298,21 +263,11 @@ Result<MoeConfig> moe_config(const ModelSettings& settings, int64_t num_layers) 
 }  // namespace
 
 Result<ModelConfig> deepseek_config(const ModelSettings& settings, std::string_view architecture) {
-  ModelConfig config;
-  config.architecture = architecture;
-  MK_ASSIGN(config.num_hidden_layers, settings.size("num_hidden_layers", 1, 1000));
-  MK_ASSIGN(config.hidden_size, settings.size("hidden_size", 1, 1 << 20));
-  MK_ASSIGN(config.intermediate_size, settings.size("intermediate_size", 1, 1 << 22));
-  MK_ASSIGN(config.num_attention_heads, settings.size("num_attention_heads", 1, 1 << 12));
-  MK_ASSIGN(config.max_position_embeddings, settings.size("max_position_embeddings", 1, 1 << 24));
-  MK_ASSIGN(config.vocab_size, settings.size("vocab_size", 1, 1 << 24));
-  MK_ASSIGN(config.rms_norm_eps, settings.number("rms_norm_eps", 1e-6));
-  MK_ASSIGN(config.tie_word_embeddings, settings.flag("tie_word_embeddings", false));
+  constexpr double kUsualEps = 1e-6;
+  MK_ASSIGN(ModelConfig config, decoder_config(settings, architecture, kUsualEps));
   constexpr std::string_view kRefused[] = {"attention_bias", "mlp_bias"};
   MK_TRY(refuse_settings(settings, kRefused));
   MK_ASSIGN(const auto rope, settings.rope(config.max_position_embeddings));
-  config.rope_theta = rope.theta;
-  config.rope_scaling = rope.scaling;
   MK_ASSIGN(config.mla, mla_config(settings, rope));
   MK_ASSIGN(config.moe, moe_config(settings, config.num_hidden_layers));
   // The cache holds the expanded keys and values of every head.

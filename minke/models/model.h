@@ -28,7 +28,6 @@ struct MlaConfig {
 struct MoeConfig {
   int64_t n_routed_experts = 0;
   int64_t n_shared_experts = 0;  ///< one feed-forward of so many times the width
-  int64_t num_experts_per_tok = 0;
   int64_t moe_intermediate_size = 0;
   int64_t first_k_dense_replace = 0;  ///< layers with an ordinary feed-forward
   kernels::RouteArgs routing;         ///< without the bias, which is a weight

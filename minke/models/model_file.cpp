@@ -14,27 +14,8 @@ namespace fs = std::filesystem;
 
 constexpr size_t kConfigBytesMax = size_t{4} << 20;
 
-// Tensors of another file under other names.
-class NamedWeights : public WeightFile {
- public:
-  const std::vector<WeightInfo>& weights() const override { return weights_; }
-  const WeightInfo* find(std::string_view name) const override {
-    const auto at =
-        std::lower_bound(weights_.begin(), weights_.end(), name,
-                         [](const WeightInfo& info, std::string_view n) { return info.name < n; });
-    return at == weights_.end() || at->name != name ? nullptr : &*at;
-  }
-
- protected:
-  void sort() {
-    std::sort(weights_.begin(), weights_.end(),
-              [](const WeightInfo& a, const WeightInfo& b) { return a.name < b.name; });
-  }
-  std::vector<WeightInfo> weights_;  // sorted by name
-};
-
-// Those of a checkpoint; the ones that no model of ours has are left out.
-class HfWeights final : public NamedWeights {
+// The tensors of a checkpoint under GGUF's names; those that no model of ours has are left out.
+class HfWeights final : public SortedWeights {
  public:
   explicit HfWeights(SafetensorsFile file) : file_(std::move(file)) {
     for (const WeightInfo& info : file_.weights()) {
@@ -43,7 +24,7 @@ class HfWeights final : public NamedWeights {
       weights_.push_back(info);
       weights_.back().name = *name;
     }
-    sort();
+    sort_weights();
   }
   void drop(std::span<const std::byte> bytes) const override { file_.drop(bytes); }
 
@@ -53,7 +34,7 @@ class HfWeights final : public NamedWeights {
 
 // GGUF has the matrices of all experts in one tensor [experts, rows, cols]; here each has its own,
 // "blk.3.ffn_up_exps.17.weight".
-class GgufWeights final : public NamedWeights {
+class GgufWeights final : public SortedWeights {
  public:
   explicit GgufWeights(GgufFile file) : file_(std::move(file)) {
     constexpr std::string_view kExperts = "_exps.weight";
@@ -73,7 +54,7 @@ class GgufWeights final : public NamedWeights {
                             info.bytes.subspan(static_cast<size_t>(e) * bytes, bytes)});
       }
     }
-    sort();
+    sort_weights();
   }
   void drop(std::span<const std::byte> bytes) const override { file_.drop(bytes); }
   const GgufFile& gguf() const { return file_; }

@@ -33,7 +33,7 @@ Tensor gather_rows(const Context& context, const Tensor& x, std::span<const int3
       [&device, shape = x.shape(),
        kept = std::vector<int32_t>(rows.begin(), rows.end())](const Tensor& dy) {
         const Tensor dx = Tensor::empty(device.arena(), dy.dtype(), shape);
-        kernels::scatter_rows(device, dy.view(), kept.data(), dx.view());
+        kernels::embedding_grad(device, dy.view(), kept.data(), dx.view());
         return std::vector<Tensor>{dx};
       });
 }

@@ -124,6 +124,21 @@ class Contracts(unittest.TestCase):
                 self.assertGreater(document["peak_rss_bytes"], 1 << 20)
                 self.assertTrue(document["runs"])
 
+    def test_logits_do_not_depend_on_the_chunk(self):
+        whole = minke_json("logits", MODEL, "--ids", "19556,905 [11]", "--precision", "f32")
+        self.assertEqual(whole["architecture"], "llama")
+        self.assertEqual(whole["precision"], "f32")
+        self.assertEqual([len(row) for row in whole["logits"]], [49152] * 3)
+        alone = minke_json("logits", MODEL, "--ids", "19556,905,11", "--precision", "f32",
+                           "--chunk", "1", "--last")
+        self.assertEqual(alone["logits"], whole["logits"][2:])
+
+    def test_logits_need_no_tokenizer(self):
+        folder = os.path.join(ROOT, "tests", "golden", "hf", "qwen2")
+        document = minke_json("logits", folder, "--ids", "1,2,3")
+        self.assertEqual(document["architecture"], "qwen2")
+        self.assertEqual([len(row) for row in document["logits"]], [61] * 3)
+
     def test_list_names_the_model(self):
         names = [row["name"] for row in minke_json("list")["models"]]
         self.assertIn(MODEL, names)
@@ -151,7 +166,14 @@ class BadInput(unittest.TestCase):
             message = self.expect(2, "run", MODEL, "hello", "--precision", precision)
             self.assertIn(reason, message)
 
+    def test_ids_that_are_none_exit_with_2(self):
+        for ids in ("", "1,x", "49152", "-1"):
+            self.expect(2, "logits", MODEL, "--ids", ids)
+        self.expect(5, "logits", MODEL, "--ids", "1,2,3", "--ctx", "2")
+
     def test_what_does_not_exist_exits_with_3(self):
+        folder = os.path.join(ROOT, "tests", "golden", "hf", "qwen2")
+        self.assertIn("no tokenizer.json", self.expect(3, "run", folder, "--raw", "hello"))
         self.expect(3, "run", "no-such-model", "hello")
         self.expect(3, "show", "/no/such/file.gguf")
         self.expect(3, "eval", "perplexity", "--model", MODEL, "--file", "/no/such/text")

@@ -38,6 +38,16 @@ struct Quantized {
              q_sum.data(), q_low_sum.data(), rows,           cols} {}
 };
 
+void expect_same(const Quantized& out, const Quantized& expected) {
+  EXPECT_EQ(out.q, expected.q);
+  EXPECT_EQ(out.q_low, expected.q_low);
+  EXPECT_EQ(out.has_low, expected.has_low);
+  EXPECT_EQ(out.scale, expected.scale);
+  EXPECT_EQ(out.scale_sum, expected.scale_sum);
+  EXPECT_EQ(out.q_sum, expected.q_sum);
+  EXPECT_EQ(out.q_low_sum, expected.q_low_sum);
+}
+
 // What number i stands for.
 float value(const Quantized& x, int64_t i) {
   return x.scale[i / 32] / 128.0f * static_cast<float>(128 * x.q[i] + x.q_low[i]);
@@ -267,13 +277,7 @@ TEST_P(MatmulTest, QuantizesAsTheReferenceDoesAndOutliersFinely) {
   Quantized out(rows, cols), expected(rows, cols);
   kernels::quantize_int8(device, x.view(), out.view);
   kernels::ref::quantize_int8(x.view(), expected.view, 0, rows);
-  EXPECT_EQ(out.q, expected.q);
-  EXPECT_EQ(out.q_low, expected.q_low);
-  EXPECT_EQ(out.has_low, expected.has_low);
-  EXPECT_EQ(out.scale, expected.scale);
-  EXPECT_EQ(out.scale_sum, expected.scale_sum);
-  EXPECT_EQ(out.q_sum, expected.q_sum);
-  EXPECT_EQ(out.q_low_sum, expected.q_low_sum);
+  expect_same(out, expected);
   int num_fine = 0;
   for (int64_t b = 0; b < rows * cols / 32; ++b) {
     const float scale = out.scale[b];
@@ -374,13 +378,7 @@ TEST_P(MatmulTest, QuantizingANormHasTheBitsOfItsParts) {
       kernels::rms_norm(device, x, weight.view(), 1e-5, normed.view());
       kernels::quantize_int8(device, normed.view(), expected.view);
       kernels::rms_norm_quantize_int8(device, x, weight.view(), 1e-5, out.view);
-      EXPECT_EQ(out.q, expected.q);
-      EXPECT_EQ(out.has_low, expected.has_low);
-      EXPECT_EQ(out.q_low, expected.q_low);
-      EXPECT_EQ(out.scale, expected.scale);
-      EXPECT_EQ(out.scale_sum, expected.scale_sum);
-      EXPECT_EQ(out.q_sum, expected.q_sum);
-      EXPECT_EQ(out.q_low_sum, expected.q_low_sum);
+      expect_same(out, expected);
     }
   }
 }

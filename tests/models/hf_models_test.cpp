@@ -4,12 +4,12 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <numeric>
 
 #include "minke/format/safetensors.h"
 #include "minke/models/hf_names.h"
 #include "minke/models/model_file.h"
 #include "tests/hub/scratch_folder.h"
+#include "tests/models/cached_logits.h"
 #include "tests/models/tiny_llama.h"
 
 namespace minke {
@@ -28,31 +28,6 @@ std::vector<std::string> cases() {
     names.push_back(entry.path().filename().string());
   }
   return names;
-}
-
-// The logits of `ids` in f32 through a cache, `chunk` ids at a time.
-std::vector<float> logits_of(const Device& device, const Model& model,
-                             const std::vector<int32_t>& ids, size_t chunk) {
-  kernels::KvPages pages = model.config().kv_pages(DType::kF32);
-  const int64_t num_pages = static_cast<int64_t>(ids.size()) / kernels::kPageTokens + 1;
-  const Tensor memory = Tensor::zeros(DType::kI8, {num_pages, pages.page_bytes()});
-  pages.data = memory.view().data;
-  std::vector<int32_t> table(static_cast<size_t>(num_pages));
-  std::iota(table.begin(), table.end(), 0);
-  std::vector<float> out;
-  for (size_t begin = 0; begin < ids.size(); begin += chunk) {
-    const size_t rows = std::min(chunk, ids.size() - begin);
-    ForwardBatch batch;
-    batch.tokens.assign(ids.begin() + begin, ids.begin() + begin + rows);
-    batch.positions.resize(rows);
-    std::iota(batch.positions.begin(), batch.positions.end(), static_cast<int32_t>(begin));
-    batch.kv.pages = pages;
-    batch.kv.segments = {
-        {0, static_cast<int64_t>(rows), static_cast<int64_t>(begin), table.data()}};
-    const Tensor logits = model.forward({device}, batch);
-    out.insert(out.end(), logits.data<float>(), logits.data<float>() + logits.num_elements());
-  }
-  return out;
 }
 
 TEST(HfModels, GiveTheLogitsOfTransformers) {
@@ -78,7 +53,7 @@ TEST(HfModels, GiveTheLogitsOfTransformers) {
       ASSERT_TRUE(model) << name << ": " << model.error().message;
       std::vector<float> whole;
       for (const size_t chunk : {size_t{512}, size_t{7}, size_t{1}}) {
-        const std::vector<float> found = logits_of(device, **model, ids, chunk);
+        const std::vector<float> found = cached_logits(device, **model, ids, chunk, DType::kF32);
         ASSERT_EQ(found.size(), golden.size());
         float worst = 0.0f;
         for (size_t i = 0; i < found.size(); ++i) {

@@ -1,0 +1,87 @@
+#include "minke/models/decoder.h"
+
+namespace minke {
+namespace {
+
+// The rows of x whose logits the batch wants. Under a tape they must be all.
+Tensor rows_with_logits(const Context& context, const Tensor& x, const ForwardBatch& batch) {
+  if (batch.logit_rows.empty()) return x;
+  MK_CHECK(!context.records(x), "gradients need the logits of all rows");
+  return ops::gather_rows(context, x, batch.logit_rows);
+}
+
+}  // namespace
+
+// GGUF's Llama 3.1 has what its rope frequencies are divided by as a tensor.
+Result<void> Decoder::read_rope_divisors(const WeightFile& file) {
+  const WeightInfo* info = file.find("rope_freqs.weight");
+  if (info == nullptr) return {};
+  const int64_t count = rope_dim() / 2;
+  if (info->dtype != DType::kF32 || !(info->shape == Shape{count}) ||
+      config_.rope_scaling.type != RopeScaling::Type::kDefault) {
+    return fail(ErrorCode::kCorrupt,
+                "rope_freqs.weight is {} {} when it should be f32 [{}], and the only scaling of "
+                "the rope",
+                dtype_info(info->dtype).name, info->shape.text(), count);
+  }
+  std::vector<float>& divisors = config_.rope_scaling.divisors;
+  divisors.resize(static_cast<size_t>(count));
+  dtype_info(info->dtype).decode(info->bytes.data(), count, divisors.data());
+  return {};
+}
+
+Result<void> Decoder::load(const Device& device, const WeightFile& file,
+                           const LoadOptions& options) {
+  ParameterLoader loader(device, file, store_);
+  MK_ASSIGN(auto embedding,
+            loader.matrices({{"token_embd.weight", config_.vocab_size}}, config_.hidden_size));
+  embedding_ = embedding.front();
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+    MK_TRY(load_block(loader, fmt::format("blk.{}.", i), options.precision));
+  }
+  MK_ASSIGN(auto* norm, loader.vector("output_norm.weight", config_.hidden_size));
+  std::vector<const Parameter*> head = embedding;
+  if (!config_.tie_word_embeddings) {
+    MK_ASSIGN(head, loader.matrices({{"output.weight", config_.vocab_size}}, config_.hidden_size));
+  }
+  head_ = Linear(std::move(head), options.precision, {norm, config_.rms_norm_eps});
+  const int64_t positions =
+      options.context_tokens > 0 ? options.context_tokens : config_.max_position_embeddings;
+  MK_TRY(read_rope_divisors(file));
+  rope_ = rope_table(positions, rope_dim(), config_.rope_theta, config_.rope_scaling);
+  return {};
+}
+
+kernels::RopeArgs Decoder::rope_args(const ForwardBatch& batch) const {
+  return {batch.positions.data(), rope_.data<float>(), rope_dim(), config_.rope_style, false};
+}
+
+Tensor Decoder::forward(const Context& context, const ForwardBatch& batch) const {
+  for (const int32_t position : batch.positions) {
+    MK_CHECK(position >= 0 && position < rope_.size(0), "decoder: position {} of {}", position,
+             rope_.size(0));
+  }
+  Tensor x = ops::embedding(context, embedding_->weight(context), batch.tokens);  // [n, hidden]
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) x = block(context, x, batch, i);
+  return head_.forward(context, rows_with_logits(context, x, batch));
+}
+
+Result<ModelConfig> decoder_config(const ModelSettings& settings, std::string_view architecture,
+                                   std::optional<double> rms_norm_eps) {
+  ModelConfig config;
+  config.architecture = architecture;
+  MK_ASSIGN(config.num_hidden_layers, settings.size("num_hidden_layers", 1, 1000));
+  MK_ASSIGN(config.hidden_size, settings.size("hidden_size", 1, 1 << 20));
+  MK_ASSIGN(config.intermediate_size, settings.size("intermediate_size", 1, 1 << 22));
+  MK_ASSIGN(config.num_attention_heads, settings.size("num_attention_heads", 1, 1 << 12));
+  MK_ASSIGN(config.max_position_embeddings, settings.size("max_position_embeddings", 1, 1 << 24));
+  MK_ASSIGN(config.vocab_size, settings.size("vocab_size", 1, 1 << 24));
+  MK_ASSIGN(config.rms_norm_eps, settings.number("rms_norm_eps", rms_norm_eps));
+  MK_ASSIGN(config.tie_word_embeddings, settings.flag("tie_word_embeddings", false));
+  MK_ASSIGN(const auto rope, settings.rope(config.max_position_embeddings));
+  config.rope_theta = rope.theta;
+  config.rope_scaling = rope.scaling;
+  return config;
+}
+
+}  // namespace minke

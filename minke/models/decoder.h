@@ -1,0 +1,47 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "minke/models/model.h"
+#include "minke/models/model_settings.h"
+#include "minke/nn/linear.h"
+
+namespace minke {
+
+/// What is around the blocks of a decoder: embedding, table of the rope, and a normed head, tied to
+/// the embedding or not. An architecture's class says what a block is.
+class Decoder : public Model {
+ public:
+  /// See load_model().
+  Result<void> load(const Device& device, const WeightFile& file, const LoadOptions& options);
+  Tensor forward(const Context& context, const ForwardBatch& batch) const final;
+
+ protected:
+  explicit Decoder(ModelConfig config) : Model(std::move(config)) {}
+  /// Loads the next block, whose tensors' names begin with `prefix`.
+  virtual Result<void> load_block(ParameterLoader& loader, const std::string& prefix,
+                                  Precision precision) = 0;
+  /// Block `index` of x [n, hidden] -> [n, hidden]. x may be overwritten.
+  virtual Tensor block(const Context& context, const Tensor& x, const ForwardBatch& batch,
+                       int64_t index) const = 0;
+  /// How the batch's rows are rotated.
+  kernels::RopeArgs rope_args(const ForwardBatch& batch) const;
+
+ private:
+  /// Dimensions of a head that are rotated.
+  int64_t rope_dim() const {
+    return config_.mla.kv_lora_rank > 0 ? config_.mla.qk_rope_head_dim : config_.head_dim;
+  }
+  Result<void> read_rope_divisors(const WeightFile& file);
+
+  const Parameter* embedding_ = nullptr;
+  Linear head_;  // of normed inputs
+  Tensor rope_;  // [positions, rope_dim], see rope_table()
+};
+
+/// The settings that all decoders have. `rms_norm_eps`: where the file has none.
+Result<ModelConfig> decoder_config(const ModelSettings& settings, std::string_view architecture,
+                                   std::optional<double> rms_norm_eps = {});
+
+}  // namespace minke

@@ -53,7 +53,7 @@ int64_t panel_grain(const Device& device, const PackedView& w, int64_t num_panel
   return (std::max(even_share, least) + 1) / 2 * 2;
 }
 
-// Calls body(begin, end, scratch) over the panels of an output with `num_panels` of them.
+// Calls body(begin, end, scratch) over `num_panels` panels of outputs, of w or of matrices like it.
 template <class Body>
 void over_panels(const Device& device, const PackedView& w, int64_t num_panels, const Body& body) {
   const int64_t scratch_bytes = matmul_scratch_bytes(w.cols);
@@ -66,21 +66,48 @@ void over_panels(const Device& device, const PackedView& w, int64_t num_panels, 
                              });
 }
 
-void check_int8(const Int8View& x, const PackedView& w, const View& y) {
-  MK_CHECK(
-      x.cols == w.cols && y.rows == x.rows && y.dtype == DType::kF32 && is_block_quantized(w.dtype),
-      "int8 products: x [{}, {}] W {} [{}, {}] y [{}, {}]", x.rows, x.cols,
-      dtype_info(w.dtype).name, w.rows, w.cols, y.rows, y.cols);
+View rows_of(const View& y, int64_t begin, int64_t count) {
+  return {y.data + begin * y.stride * 4, y.dtype, count, y.cols, y.stride};
 }
 
-void run_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y,
-              bool add) {
-  MK_CHECK(y.cols == w.rows, "matmul_int8: W [{}, {}], y [{}, {}]", w.rows, w.cols, y.rows, y.cols);
-  check_int8(x, w, y);
+// Calls run(x, w, y, begin, end, scratch) for the panels of every group, `num_panels` each.
+template <class Run>
+void over_groups(const Device& device, const Int8View& x, std::span<const MatmulGroup> groups,
+                 const View& y, int64_t num_panels, const Run& run) {
+  int64_t num_rows = 0;
+  for (const auto& [w, rows] : groups) {
+    MK_CHECK(x.cols == w.cols && y.rows == x.rows && y.dtype == DType::kF32 &&
+                 is_block_quantized(w.dtype) && w.rows == groups[0].w.rows,
+             "int8 products: x [{}, {}] W {} [{}, {}], the first of {} rows, y [{}, {}]", x.rows,
+             x.cols, dtype_info(w.dtype).name, w.rows, w.cols, groups[0].w.rows, y.rows, y.cols);
+    num_rows += rows;
+  }
+  MK_CHECK(!groups.empty() && num_rows == x.rows, "int8 products: {} rows in {} groups of {}",
+           x.rows, groups.size(), num_rows);
+  const auto of_range = [&](int64_t begin, int64_t end, std::byte* scratch) {
+    int64_t first = 0, row = 0;  // panel and row
+    for (const auto& [w, rows] : groups) {
+      const int64_t from = std::max(begin - first, int64_t{0});
+      const int64_t to = std::min(end - first, num_panels);
+      if (from < to && rows > 0) {
+        run(x.rows_from(row, rows), w, rows_of(y, row, rows), from, to, scratch);
+      }
+      first += num_panels;
+      row += rows;
+    }
+  };
+  over_panels(device, groups[0].w, static_cast<int64_t>(groups.size()) * num_panels, of_range);
+}
+
+void run_int8(const Device& device, const Int8View& x, std::span<const MatmulGroup> groups,
+              const View& y, bool add) {
+  MK_CHECK(groups.empty() || y.cols == groups[0].w.rows, "int8 products: W [{}, {}], y [{}, {}]",
+           groups[0].w.rows, groups[0].w.cols, y.rows, y.cols);
   MatmulInt8Fn* const run = choose(kMatmulInt8, device.level());
-  over_panels(device, w, w.num_panels(), [&](int64_t begin, int64_t end, std::byte* scratch) {
-    run(x, w, y, add, begin, end, scratch);
-  });
+  over_groups(
+      device, x, groups, y, (y.cols + kPanelRows - 1) / kPanelRows,
+      [&](const Int8View& rows, const PackedView& w, const View& out, int64_t begin, int64_t end,
+          std::byte* scratch) { run(rows, w, out, add, begin, end, scratch); });
 }
 
 }  // namespace
@@ -120,27 +147,39 @@ void matmul_bf16(const Device& device, const ConstView& x, const PackedView& w, 
 }
 
 void matmul_int8(const Device& device, const Int8View& x, const PackedView& w, const View& y) {
-  run_int8(device, x, w, y, false);
+  const MatmulGroup group{w, x.rows};
+  run_int8(device, x, {&group, 1}, y, false);
 }
 
 void matmul_int8_add(const Device& device, const Int8View& x, const PackedView& w, const View& y) {
-  run_int8(device, x, w, y, true);
+  const MatmulGroup group{w, x.rows};
+  run_int8(device, x, {&group, 1}, y, true);
 }
 
 void matmul_int8_swiglu(const Device& device, const Int8View& x, const PackedView& w,
                         const View& y) {
-  MK_CHECK(w.rows == 2 * y.cols, "matmul_int8_swiglu: W [{}, {}], y [{}, {}]", w.rows, w.cols,
-           y.rows, y.cols);
+  const MatmulGroup group{w, x.rows};
+  matmul_int8_swiglu_grouped(device, x, {&group, 1}, y);
+}
+
+void matmul_int8_grouped(const Device& device, const Int8View& x,
+                         std::span<const MatmulGroup> groups, const View& y) {
+  run_int8(device, x, groups, y, false);
+}
+
+void matmul_int8_swiglu_grouped(const Device& device, const Int8View& x,
+                                std::span<const MatmulGroup> groups, const View& y) {
+  for (const MatmulGroup& group : groups) {
+    MK_CHECK(group.w.rows == 2 * y.cols, "matmul_int8_swiglu: W [{}, {}], y [{}, {}]", group.w.rows,
+             group.w.cols, y.rows, y.cols);
+  }
   if (device.level() == CpuLevel::kRef || y.cols % kPanelRows != 0) {
-    const Tensor gate_up = Tensor::empty(device.arena(), DType::kF32, {y.rows, w.rows});
-    matmul_int8(device, x, w, gate_up.view());
+    const Tensor gate_up = Tensor::empty(device.arena(), DType::kF32, {y.rows, 2 * y.cols});
+    run_int8(device, x, groups, gate_up.view(), false);
     return swiglu(device, gate_up.view(), y);
   }
-  check_int8(x, w, y);
   MatmulInt8SwigluFn* const run = choose(kMatmulInt8Swiglu, device.level());
-  over_panels(device, w, y.cols / kPanelRows, [&](int64_t begin, int64_t end, std::byte* scratch) {
-    run(x, w, y, begin, end, scratch);
-  });
+  over_groups(device, x, groups, y, y.cols / kPanelRows, run);
 }
 
 }  // namespace minke::kernels

@@ -1,4 +1,6 @@
 #pragma once
+#include <span>
+
 #include "minke/kernels/packed.h"
 
 namespace minke::kernels {
@@ -42,6 +44,20 @@ void matmul_int8_add(const Device& device, const Int8View& x, const PackedView& 
 /// prompt need not go to memory.
 void matmul_int8_swiglu(const Device& device, const Int8View& x, const PackedView& w,
                         const View& y);
+
+/// Rows of x that are multiplied by a matrix of their own.
+struct MatmulGroup {
+  PackedView w;
+  int64_t num_rows = 0;
+};
+/// matmul_int8 and matmul_int8_swiglu of groups of rows, which follow one another in x and y: the
+/// experts of a layer, or the heads. The same bits as one call each; the threads share all groups'
+/// panels, and each matrix is read once. The matrices have the same rows and cols, but not
+/// necessarily the same format.
+void matmul_int8_grouped(const Device& device, const Int8View& x,
+                         std::span<const MatmulGroup> groups, const View& y);
+void matmul_int8_swiglu_grouped(const Device& device, const Int8View& x,
+                                std::span<const MatmulGroup> groups, const View& y);
 
 /// dx = dy W: dy [n, rows], dx [n, cols], for f32 and f64 matrices: the input's gradient of matmul.
 void matmul_input_grad(const Device& device, const ConstView& dy, const PackedView& w,

@@ -97,12 +97,12 @@ struct Int8View {
   int64_t cols = 0;  ///< a multiple of 32
 
   int64_t num_blocks() const { return cols / kBlockCols; }
-  /// Its rows from `row` on.
-  Int8View from_row(int64_t row) const {
+  /// `count` of its rows from `row` on.
+  Int8View rows_from(int64_t row, int64_t count) const {
     const int64_t block = row * num_blocks();
-    return {q + row * cols,        q_low + row * cols, has_low + block,
-            scale + block,         scale_sum + block,  q_sum + 2 * block,
-            q_low_sum + 2 * block, rows - row,         cols};
+    return {
+        q + row * cols,    q_low + row * cols,    has_low + block, scale + block, scale_sum + block,
+        q_sum + 2 * block, q_low_sum + 2 * block, count,           cols};
   }
 };
 

@@ -123,7 +123,7 @@ void rms_norm_quantize_int8(const Device& device, const ConstView& x, const Cons
     for (int64_t i = begin; i < end; ++i) {
       const auto* in = reinterpret_cast<const std::byte*>(x.row<float>(i));
       norm({in, x.dtype, 1, x.cols, x.stride}, w, eps, row, 0, 1);
-      quantize(row, out.from_row(i), 0, 1);
+      quantize(row, out.rows_from(i, 1), 0, 1);
     }
   };
   device.pool().parallel_for(x.rows, norm_quantize_grain(x.cols), body);

@@ -1,5 +1,7 @@
 #include "minke/nn/linear.h"
 
+#include <algorithm>
+
 #include "minke/kernels/matmul.h"
 
 namespace minke {
@@ -69,8 +71,12 @@ bool Linear::multiplies_in_int8() const {
          is_block_quantized(parts_.front()->dtype);
 }
 
+bool Linear::multiplies_in_f32() const {
+  return precision_ == Precision::kF32 && parts_.size() == 1;
+}
+
 Tensor Linear::forward(const Context& context, const Tensor& x) const {
-  if (precision_ == Precision::kF32 && parts_.size() == 1) {
+  if (multiplies_in_f32()) {
     return ops::linear(context, normed(context, x), parts_.front()->weight(context));
   }
   check_not_recorded(context, x);
@@ -119,6 +125,64 @@ Tensor Linear::forward_swiglu(const Context& context, const Tensor& x) const {
   kernels::matmul_int8_swiglu(context.device, int8.view,
                               parts_.front()->weight({context.device}).view(), y.view());
   return y;
+}
+
+// Whether `linears` have what `holds` of them all.
+bool Linear::all(const std::vector<const Linear*>& linears, bool (Linear::*holds)() const) {
+  return std::all_of(linears.begin(), linears.end(),
+                     [&](const Linear* linear) { return (linear->*holds)(); });
+}
+
+// The integer products of all groups, by `multiply`, into a result of `cols` columns.
+template <class Multiply>
+Tensor Linear::int8_grouped(const Context& context, const Tensor& x,
+                            const std::vector<const Linear*>& linears,
+                            const std::vector<int64_t>& group_rows, int64_t cols,
+                            const Multiply& multiply) {
+  std::vector<kernels::MatmulGroup> groups;
+  for (size_t g = 0; g < linears.size(); ++g) {
+    linears[g]->check_not_recorded(context, x);
+    groups.push_back({linears[g]->parts_.front()->weight({context.device}).view(), group_rows[g]});
+  }
+  const Int8Rows int8 = quantized(context, x, {});
+  const Tensor y = context.empty(DType::kF32, {x.size(0), cols});
+  multiply(context.device, int8.view, groups, y.view());
+  return y;
+}
+
+Tensor Linear::forward_grouped(const Context& context, const Tensor& x,
+                               const std::vector<const Linear*>& linears,
+                               const std::vector<int64_t>& group_rows) {
+  MK_CHECK(!linears.empty() && linears.size() == group_rows.size(),
+           "linear: {} matrices for {} groups", linears.size(), group_rows.size());
+  const int64_t rows = linears.front()->rows();
+  if (all(linears, &Linear::multiplies_in_int8)) {
+    return int8_grouped(context, x, linears, group_rows, rows, kernels::matmul_int8_grouped);
+  }
+  if (all(linears, &Linear::multiplies_in_f32)) {
+    std::vector<ops::Weight> weights;
+    for (const Linear* linear : linears) weights.push_back(linear->parts_.front()->weight(context));
+    return ops::linear_grouped(context, x, weights, group_rows);
+  }
+  const Tensor y = context.empty(DType::kF32, {x.size(0), rows});
+  int64_t row = 0;
+  for (size_t g = 0; g < linears.size(); ++g) {
+    const Tensor part = linears[g]->forward(context, x.rows(row, row + group_rows[g]));
+    std::copy_n(part.data<float>(), part.num_elements(),
+                y.rows(row, row + group_rows[g]).data<float>());
+    row += group_rows[g];
+  }
+  return y;
+}
+
+Tensor Linear::forward_swiglu_grouped(const Context& context, const Tensor& x,
+                                      const std::vector<const Linear*>& linears,
+                                      const std::vector<int64_t>& group_rows) {
+  if (!all(linears, &Linear::multiplies_in_int8)) {
+    return ops::swiglu(context, forward_grouped(context, x, linears, group_rows));
+  }
+  return int8_grouped(context, x, linears, group_rows, linears.front()->rows() / 2,
+                      kernels::matmul_int8_swiglu_grouped);
 }
 
 }  // namespace minke

@@ -32,10 +32,27 @@ class Linear {
   int64_t rows() const { return rows_; }
   int64_t cols() const { return parts_.front()->cols; }
 
+  /// forward() and forward_swiglu() of groups of rows, which follow one another in x and in the
+  /// result: group g has group_rows[g] > 0 of them and linears[g]. The Linears are of one shape and
+  /// precision and have no InputNorm. Integer products of all groups are one (MatmulGroup).
+  static Tensor forward_grouped(const Context& context, const Tensor& x,
+                                const std::vector<const Linear*>& linears,
+                                const std::vector<int64_t>& group_rows);
+  static Tensor forward_swiglu_grouped(const Context& context, const Tensor& x,
+                                       const std::vector<const Linear*>& linears,
+                                       const std::vector<int64_t>& group_rows);
+
  private:
   Tensor normed(const Context& context, const Tensor& x) const;
   void check_not_recorded(const Context& context, const Tensor& x) const;
   bool multiplies_in_int8() const;
+  bool multiplies_in_f32() const;
+  static bool all(const std::vector<const Linear*>& linears, bool (Linear::*holds)() const);
+  template <class Multiply>
+  static Tensor int8_grouped(const Context& context, const Tensor& x,
+                             const std::vector<const Linear*>& linears,
+                             const std::vector<int64_t>& group_rows, int64_t cols,
+                             const Multiply& multiply);
 
   std::vector<const Parameter*> parts_;
   Precision precision_ = Precision::kF32;

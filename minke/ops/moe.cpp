@@ -1,7 +1,5 @@
 #include "minke/kernels/moe.h"
 
-#include <cstring>
-
 #include "minke/ops/ops.h"
 
 namespace minke::ops {
@@ -36,38 +34,6 @@ Tensor gather_rows(const Context& context, const Tensor& x, std::span<const int3
         kernels::embedding_grad(device, dy.view(), kept.data(), dx.view());
         return std::vector<Tensor>{dx};
       });
-}
-
-Tensor concat_rows(const Context& context, const std::vector<Tensor>& parts) {
-  MK_CHECK(!parts.empty(), "concat_rows: no parts");
-  const int64_t cols = parts.front().size(1);
-  int64_t rows = 0;
-  bool recorded = false;
-  for (const Tensor& part : parts) {
-    MK_CHECK(part.size(1) == cols, "concat_rows: {} and {} columns", part.size(1), cols);
-    rows += part.size(0);
-    recorded = recorded || context.records(part);
-  }
-  const Tensor y = context.empty(parts.front().dtype(), {rows, cols});
-  std::vector<int64_t> row_ends;
-  std::vector<VarId> inputs;
-  int64_t row = 0;
-  for (const Tensor& part : parts) {
-    std::memcpy(y.rows(row, row + part.size(0)).view().data, part.view().data,
-                static_cast<size_t>(dtype_bytes(part.dtype(), part.num_elements())));
-    row_ends.push_back(row += part.size(0));
-    inputs.push_back(part.var());
-  }
-  if (!recorded) return y;
-  return context.tape->record("concat_rows", inputs, y, [row_ends](const Tensor& dy) {
-    std::vector<Tensor> gradients;
-    int64_t begin = 0;
-    for (const int64_t end : row_ends) {
-      gradients.push_back(dy.rows(begin, end));
-      begin = end;
-    }
-    return gradients;
-  });
 }
 
 Tensor combine_rows(const Context& context, const Tensor& x, std::span<const int32_t> slots,

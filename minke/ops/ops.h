@@ -49,6 +49,11 @@ struct Weight {
 /// x W^T in floating point: x [n, cols] -> [n, rows]; gradients to x (if f32/f64 weights) and W.
 Tensor linear(const Context& context, const Tensor& x, const Weight& weight);
 
+/// The same of groups of rows, which follow one another in x and in the result: group g has
+/// group_rows[g] of them and the matrix weights[g]. The matrices are of one shape and format.
+Tensor linear_grouped(const Context& context, const Tensor& x, const std::vector<Weight>& weights,
+                      const std::vector<int64_t>& group_rows);
+
 /// Rows `ids` of the table: [ids.size(), cols]. Gradient to f32/f64 tables.
 Tensor embedding(const Context& context, const Weight& table, std::span<const int32_t> ids);
 
@@ -83,8 +88,6 @@ struct Routing {
 Routing route(const Context& context, const Tensor& logits, const kernels::RouteArgs& args);
 /// Rows `rows` of x: [rows.size(), cols].
 Tensor gather_rows(const Context& context, const Tensor& x, std::span<const int32_t> rows);
-/// Tensors of the same columns one below the other.
-Tensor concat_rows(const Context& context, const std::vector<Tensor>& parts);
 /// y[t] = sum over k of weights[t, k] x[slots[t * top_k + k]]; each row of x in one slot.
 Tensor combine_rows(const Context& context, const Tensor& x, std::span<const int32_t> slots,
                     const Tensor& weights);

@@ -401,6 +401,41 @@ TEST_P(MatmulTest, FusedSwigluHasTheBitsOfItsParts) {
   }
 }
 
+TEST_P(MatmulTest, GroupsOfRowsHaveTheBitsOfACallEach) {
+  const Device device(3, false, GetParam());
+  const std::vector<int64_t> group_rows = {1, 7, 2, 30, 5};
+  for (const int64_t half : {16, 20, 112}) {  // 20: no whole panel
+    std::vector<RandomWeight> weights;
+    std::vector<kernels::MatmulGroup> groups;
+    int64_t num_rows = 0;
+    for (size_t g = 0; g < group_rows.size(); ++g) {
+      const DType dtype = g % 2 == 0 ? DType::kQ4_K : DType::kQ5_0;
+      weights.push_back(random_weight(device, random_, dtype, 2 * half, 256));
+      num_rows += group_rows[g];
+    }
+    for (size_t g = 0; g < weights.size(); ++g)
+      groups.push_back({weights[g].view(), group_rows[g]});
+    const Tensor x = random_input(random_, num_rows, 256);
+    Quantized quantized(num_rows, 256);
+    kernels::quantize_int8(device, x.view(), quantized.view);
+    const Tensor y = random_matrix(random_, DType::kF32, num_rows, 2 * half);
+    const Tensor fused = random_matrix(random_, DType::kF32, num_rows, half);
+    kernels::matmul_int8_grouped(device, quantized.view, groups, y.view());
+    kernels::matmul_int8_swiglu_grouped(device, quantized.view, groups, fused.view());
+    int64_t row = 0;
+    for (const auto& [w, rows] : groups) {
+      const kernels::Int8View part = quantized.view.rows_from(row, rows);
+      const Tensor expected = Tensor::zeros(DType::kF32, {rows, 2 * half});
+      const Tensor expected_fused = Tensor::zeros(DType::kF32, {rows, half});
+      kernels::matmul_int8(device, part, w, expected.view());
+      kernels::matmul_int8_swiglu(device, part, w, expected_fused.view());
+      ASSERT_EQ(first_difference(y.rows(row, row + rows), expected), -1) << half << " " << row;
+      ASSERT_EQ(first_difference(fused.rows(row, row + rows), expected_fused), -1) << half;
+      row += rows;
+    }
+  }
+}
+
 TEST_P(MatmulTest, TheLargestWholeNumbersDoNotOverflow) {
   // Weights and inputs at the ends of their ranges, where products of bytes would saturate 16 bits
   // and sums are largest.

@@ -126,6 +126,18 @@ TEST_F(LinearTest, AddingToAResidualIsThatOfTheOp) {
   });
 }
 
+TEST_F(LinearTest, GroupsOfRowsAreForwardsOfTheirOwn) {
+  each_kind([&](const auto& parts, Precision precision) {
+    const Linear linear(parts, precision);
+    const std::vector<const Linear*> linears = {&linear, &linear};
+    const Tensor y = Linear::forward_grouped({device_}, x_, linears, {2, 3});
+    expect_same(y.rows(0, 2), linear.forward({device_}, x_.rows(0, 2)));
+    expect_same(y.rows(2, 5), linear.forward({device_}, x_.rows(2, 5)));
+    expect_same(Linear::forward_swiglu_grouped({device_}, x_, linears, {2, 3}),
+                linear.forward_swiglu({device_}, x_));
+  });
+}
+
 TEST_F(LinearTest, OnePartInF32IsTheOpThatTrains) {
   const Linear linear({parts_[1]}, Precision::kF32);
   const Tensor y = linear.forward({device_}, x_);

@@ -205,13 +205,22 @@ TEST_F(OpsGradient, MlaKeysAndValuesShareTheExpansion) {
   EXPECT_EQ(gradcheck(device_, fn, inputs), "");
 }
 
-TEST_F(OpsGradient, RowsGatheredConcatenatedAndCombined) {
-  const std::vector<int32_t> first = {2, 0, 2}, second = {1, 1, 0}, slots = {5, 0, 3, 2, 4, 1};
+TEST_F(OpsGradient, RowsGatheredAndCombined) {
+  const std::vector<int32_t> rows = {2, 0, 2, 1, 1, 0}, slots = {5, 0, 3, 2, 4, 1};
   const Tensor inputs[] = {random({3, 9}), random({3, 2})};
   const auto fn = [&](const Context& c, std::span<const Tensor> x) {
-    const std::vector<Tensor> parts = {ops::gather_rows(c, x[0], first),
-                                       ops::gather_rows(c, x[0], second)};
-    return scalar_of(c, ops::combine_rows(c, ops::concat_rows(c, parts), slots, x[1]));
+    return scalar_of(c, ops::combine_rows(c, ops::gather_rows(c, x[0], rows), slots, x[1]));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, GroupsOfRowsByMatricesOfTheirOwn) {
+  // [16, 5] and [16, 5] packed: one panel each.
+  const Tensor inputs[] = {random({4, 5}), random({80}), random({80})};
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    const std::vector<ops::Weight> weights = {{x[1], DType::kF64, 16, 5},
+                                              {x[2], DType::kF64, 16, 5}};
+    return scalar_of(c, ops::linear_grouped(c, x[0], weights, {3, 1}));
   };
   EXPECT_EQ(gradcheck(device_, fn, inputs), "");
 }

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "minke/models/decoder.h"
-#include "minke/nn/moe.h"
+#include "minke/models/moe_loader.h"
 
 namespace minke {
 namespace {
@@ -41,7 +41,6 @@ class DeepSeekDecoder final : public Decoder {
                                                   const std::string& prefix) const;
   Result<void> load_ffn(ParameterLoader& loader, const std::string& prefix, int64_t width,
                         const char* suffix, Layer& layer);
-  Result<void> load_moe(ParameterLoader& loader, const std::string& prefix, Moe& moe);
   Tensor attend(const Context& context, const Tensor& x, const ForwardBatch& batch,
                 int64_t index) const;
   Tensor feed_forward(const Context& context, const Tensor& x, const Layer& layer) const;
@@ -121,29 +120,6 @@ Result<void> DeepSeekDecoder::load_ffn(ParameterLoader& loader, const std::strin
   return {};
 }
 
-Result<void> DeepSeekDecoder::load_moe(ParameterLoader& loader, const std::string& prefix,
-                                       Moe& moe) {
-  const MoeConfig& config = config_.moe;
-  const int64_t hidden = config_.hidden_size, width = config.moe_intermediate_size;
-  MK_ASSIGN(auto gate,
-            loader.matrices({{prefix + "ffn_gate_inp.weight", config.n_routed_experts}}, hidden));
-  moe.gate = Linear(std::move(gate), Precision::kF32);
-  moe.routing = config.routing;
-  if (config.has_bias) {
-    MK_ASSIGN(moe.bias, loader.vector(prefix + "exp_probs_b.bias", config.n_routed_experts));
-  }
-  for (int64_t e = 0; e < config.n_routed_experts; ++e) {
-    const auto name = [&](const char* part) {
-      return fmt::format("{}ffn_{}_exps.{}.weight", prefix, part, e);
-    };
-    MK_ASSIGN(auto gate_up, loader.matrices({{name("gate"), width}, {name("up"), width}}, hidden));
-    MK_ASSIGN(auto down, loader.matrices({{name("down"), hidden}}, width));
-    moe.experts.push_back(
-        {Linear(std::move(gate_up), precision_), Linear(std::move(down), precision_)});
-  }
-  return {};
-}
-
 Result<void> DeepSeekDecoder::load_block(ParameterLoader& loader, const std::string& prefix,
                                          Precision precision) {
   precision_ = precision;
@@ -152,7 +128,7 @@ Result<void> DeepSeekDecoder::load_block(ParameterLoader& loader, const std::str
   MK_TRY(load_attention(loader, prefix, layer));
   MK_ASSIGN(layer.ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
   if (dense) return load_ffn(loader, prefix, config_.intermediate_size, "", layer);
-  MK_TRY(load_moe(loader, prefix, layer.moe));
+  MK_ASSIGN(layer.moe, load_moe(loader, prefix, config_, precision));
   const int64_t shared = config_.moe.n_shared_experts * config_.moe.moe_intermediate_size;
   if (shared == 0) return {};
   return load_ffn(loader, prefix, shared, "_shexp", layer);

@@ -256,7 +256,8 @@ ModelRunner::Rows Engine::Impl::rows_of(Sequence& sequence, int num_rows) const 
   return {std::span<const int32_t>(tokens).subspan(static_cast<size_t>(sequence.num_computed),
                                                    static_cast<size_t>(num_rows) + num_drafted),
           sequence.num_computed, &sequence.page_table,
-          last ? static_cast<int64_t>(num_drafted) + 1 : 0};
+          last ? static_cast<int64_t>(num_drafted) + 1 : 0,
+          static_cast<int64_t>(sequence.request.prompt.size())};
 }
 
 // Draws the next token of a sequence whose tokens have all been computed, and while that is what

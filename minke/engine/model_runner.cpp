@@ -1,5 +1,7 @@
 #include "minke/engine/model_runner.h"
 
+#include <algorithm>
+
 namespace minke {
 
 ModelRunner::ModelRunner(const Device& device, const Model& model, DType kv_dtype,
@@ -22,7 +24,14 @@ Tensor ModelRunner::run(const std::vector<Rows>& sequences) {
                             static_cast<int64_t>(rows.page_table->size()) * kernels::kPageTokens,
         "model runner: {} rows from {} in {} pages", num_rows, rows.position,
         rows.page_table->size());
-    batch.kv.segments.push_back({row_begin, num_rows, rows.position, rows.page_table->data()});
+    const int64_t prompt_rows = std::clamp<int64_t>(rows.num_prompt - rows.position, 0, num_rows);
+    const int32_t* pages = rows.page_table->data();
+    if (prompt_rows > 0)
+      batch.kv.segments.push_back({row_begin, prompt_rows, rows.position, pages});
+    if (prompt_rows < num_rows) {
+      batch.kv.segments.push_back({row_begin + prompt_rows, num_rows - prompt_rows,
+                                   rows.position + prompt_rows, pages, true});
+    }
     batch.tokens.insert(batch.tokens.end(), rows.tokens.begin(), rows.tokens.end());
     for (int64_t i = 0; i < num_rows; ++i) {
       batch.positions.push_back(static_cast<int32_t>(rows.position + i));

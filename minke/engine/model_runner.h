@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,7 @@ class ModelRunner {
     int64_t position = 0;                              ///< of the first one
     const std::vector<int32_t>* page_table = nullptr;  ///< pages for all tokens up to the last row
     int64_t num_logits = 0;                            ///< last rows whose logits are wanted
+    int64_t num_prompt = std::numeric_limits<int64_t>::max();  ///< later tokens were generated
   };
   /// Computes the rows and returns logits [rows whose are wanted, vocab], in order.
   Tensor run(const std::vector<Rows>& sequences);

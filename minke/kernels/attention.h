@@ -8,9 +8,15 @@
 namespace minke::kernels {
 
 /// Copies the rows of k (f32 [rows, num_kv_heads * head_dim]) and v ([rows, num_kv_heads *
-/// value_size]) to their places in the pages.
+/// value_size]) to their places in the pages. In latent pages k is what a key has beyond the
+/// latent, [rows, rest_dim], and v the latent.
 void write_kv(const Device& device, const ConstView& k, const ConstView& v,
               const AttentionSegment* segments, int64_t num_segments, const KvPages& pages);
+
+/// The inverse for latent pages: k [n, rest_dim] and v [n, value_size] of the first n tokens of a
+/// sequence, as rounded as the pages are.
+void read_latents(const Device& device, const KvPages& pages, const int32_t* page_table,
+                  const View& k, const View& v);
 
 /// Causal attention of each row over its sequence's pages up to and including itself:
 /// out = softmax(scale * q k^T) v, heads in groups of num_heads / num_kv_heads that share keys and

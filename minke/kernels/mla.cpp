@@ -89,4 +89,38 @@ void mla_values_grad(const Device& device, const ConstView& d_values, const MlaS
             });
 }
 
+namespace {
+
+// Calls copy(i, row, column) for every row i of `rows`, which has its place in `heads` there.
+template <class Copy>
+void each_part(const char* name, const Device& device, const ConstView& heads,
+               const ConstView& rows, int64_t num_heads, int64_t begin, const Copy& copy) {
+  const int64_t n = heads.rows, head_dim = heads.cols / num_heads;
+  MK_CHECK(heads.dtype == DType::kF32 && rows.dtype == DType::kF32 && rows.rows == num_heads * n &&
+               heads.cols % num_heads == 0 && begin >= 0 && begin + rows.cols <= head_dim,
+           "{}: columns from {} of {} heads in [{}, {}], rows [{}, {}]", name, begin, num_heads,
+           heads.rows, heads.cols, rows.rows, rows.cols);
+  device.pool().parallel_for(rows.rows, row_grain(rows.cols), [&](int64_t from, int64_t to, int) {
+    for (int64_t i = from; i < to; ++i) copy(i, i % n, i / n * head_dim + begin);
+  });
+}
+
+}  // namespace
+
+void heads_to_rows(const Device& device, const ConstView& x, int64_t num_heads, int64_t begin,
+                   const View& y) {
+  each_part("heads_to_rows", device, x, y, num_heads, begin,
+            [&](int64_t i, int64_t row, int64_t column) {
+              std::copy_n(x.row<float>(row) + column, y.cols, y.row<float>(i));
+            });
+}
+
+void rows_to_heads(const Device& device, const ConstView& x, int64_t num_heads, int64_t begin,
+                   const View& y) {
+  each_part("rows_to_heads", device, y, x, num_heads, begin,
+            [&](int64_t i, int64_t row, int64_t column) {
+              std::copy_n(x.row<float>(i), x.cols, y.row<float>(row) + column);
+            });
+}
+
 }  // namespace minke::kernels

@@ -32,4 +32,13 @@ void mla_keys_grad(const Device& device, const ConstView& d_keys, const MlaShape
 void mla_values_grad(const Device& device, const ConstView& d_values, const MlaShape& shape,
                      const View& d_kv);
 
+/// For products with a matrix of each head: columns [begin, begin + y.cols) of every head of x [n,
+/// num_heads * d] as rows, head after head: y [num_heads * n, w].
+void heads_to_rows(const Device& device, const ConstView& x, int64_t num_heads, int64_t begin,
+                   const View& y);
+/// And back: x [num_heads * n, w] into columns [begin, begin + x.cols) of every head of y [n,
+/// num_heads * d], whose other columns stay.
+void rows_to_heads(const Device& device, const ConstView& x, int64_t num_heads, int64_t begin,
+                   const View& y);
+
 }  // namespace minke::kernels

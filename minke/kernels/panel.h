@@ -139,6 +139,12 @@ inline constexpr int kPageTokens = 64;
 ///
 ///   keys     [kv_head]{[d][token] numbers, [token] f32 scales}, and the values likewise
 ///
+/// With `latent` (MLA; num_kv_heads 1) there is one row for both: the latent of value_dim numbers,
+/// which is the value and begins the key, then the rest of the key, which is rotated. In i8 each of
+/// the two parts has a scale:
+///
+///   rows     {[token][head_dim] numbers, [token] f32 scales of latents, [token] f32 of the rest}
+///
 /// All layers of a page lie together, so that memory is touched as the sequences grow. `data` is
 /// where the layer in hand begins in page 0; kernels find it in page p at data + p * page_bytes().
 struct KvPages {
@@ -148,6 +154,7 @@ struct KvPages {
   int64_t head_dim = 0;
   int64_t num_layers = 1;
   int64_t value_dim = 0;  ///< of a head's values; 0: head_dim
+  bool latent = false;
 
   constexpr bool has_scales() const { return dtype == DType::kI8; }
   constexpr int64_t element_bytes() const {
@@ -162,9 +169,19 @@ struct KvPages {
   /// Where a head's keys and values begin in a layer of a page.
   int64_t keys_at(int64_t kv_head) const { return kv_head * head_bytes(head_dim); }
   int64_t values_at(int64_t kv_head) const {
-    return keys_at(num_kv_heads) + kv_head * head_bytes(value_size());
+    return latent ? 0 : keys_at(num_kv_heads) + kv_head * head_bytes(value_size());
   }
-  int64_t layer_bytes() const { return values_at(num_kv_heads); }
+  /// Where the scales of a head's keys and values begin, counted from the head's.
+  int64_t key_scales_at() const { return numbers_bytes(head_dim) + (latent ? kPageTokens * 4 : 0); }
+  int64_t value_scales_at() const { return numbers_bytes(latent ? head_dim : value_size()); }
+  /// Numbers from a token's values to the next token's.
+  int64_t value_stride() const { return latent ? head_dim : value_size(); }
+  /// The part of a key that is not in the values.
+  int64_t rest_dim() const { return head_dim - value_size(); }
+  int64_t layer_bytes() const {
+    if (!latent) return keys_at(num_kv_heads) + num_kv_heads * head_bytes(value_size());
+    return numbers_bytes(head_dim) + (has_scales() ? 2 * kPageTokens * 4 : 0);
+  }
   int64_t page_bytes() const { return num_layers * layer_bytes(); }
 };
 
@@ -174,6 +191,7 @@ struct AttentionSegment {
   int64_t num_rows = 0;
   int64_t position = 0;                 ///< position of the first row in its sequence
   const int32_t* page_table = nullptr;  ///< page of tokens 64 i .. 64 i + 63
+  bool generated = false;               ///< the rows were drawn, not read as a prompt (nn/mla.h)
 };
 
 /// Keys that attention takes in one go: within a span page after page, then span after span. So
@@ -189,10 +207,10 @@ struct SpanResult {
   float sum = 0.0f;
 };
 
-/// A piece of attention (kernels/attention.h): the query heads of KV head `kv_head` in rows
-/// [row_begin, row_end) of the segment, counted from its first row. Over all keys, or over those of
-/// one span, in which case the results go to `partial`: of each row and head of the group, in
-/// order.
+/// A piece of attention (kernels/attention.h): columns [column_begin, column_end) of a segment, a
+/// column being one query, that of head column % group() of KV head `kv_head` in the segment's row
+/// column / group(). Over all keys, or over those of one span, in which case the results go to
+/// `partial`, in the order of the columns.
 struct AttentionTask {
   ConstView q;
   View out;
@@ -201,12 +219,17 @@ struct AttentionTask {
   int64_t num_heads = 0;
   double scale = 1.0;
   int64_t kv_head = 0;
-  int64_t row_begin = 0;
-  int64_t row_end = 0;
+  int64_t column_begin = 0;
+  int64_t column_end = 0;
   int64_t span = 0;
   SpanResult* partial = nullptr;
 
   int64_t group() const { return num_heads / pages.num_kv_heads; }
+  int64_t num_columns() const { return column_end - column_begin; }
+  /// A column's row in the batch, its head, and the keys that it sees.
+  int64_t row_of(int64_t column) const { return segment.row_begin + column / group(); }
+  int64_t head_of(int64_t column) const { return kv_head * group() + column % group(); }
+  int64_t num_keys(int64_t column) const { return segment.position + column / group() + 1; }
 };
 
 }  // namespace minke::kernels

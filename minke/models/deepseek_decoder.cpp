@@ -7,20 +7,13 @@
 
 #include "minke/models/decoder.h"
 #include "minke/models/moe_loader.h"
+#include "minke/nn/mla.h"
 
 namespace minke {
 namespace {
 
-// DeepSeek's code leaves the norms of both latents at their default, whatever rms_norm_eps is.
-constexpr double kLatentEps = 1e-6;
-
 struct Layer {
-  Linear q;     // of normed inputs, or of the normed latent q_a
-  Linear q_a;   // of normed inputs; unused without q_lora_rank
-  Linear kv_a;  // of normed inputs; rows: latent, the rope part of all keys
-  const Parameter* kv_a_norm = nullptr;
-  Linear kv_b;  // rows: of each head the rest of its keys, then its values
-  Linear output;
+  Mla attention;
   const Parameter* ffn_norm = nullptr;
   Linear gate_up;  // of a dense layer or the shared experts, of normed inputs
   Linear down;
@@ -36,13 +29,11 @@ class DeepSeekDecoder final : public Decoder {
                           Precision precision) override;
   Tensor block(const Context& context, const Tensor& x, const ForwardBatch& batch,
                int64_t index) const override;
-  Result<void> load_attention(ParameterLoader& loader, const std::string& prefix, Layer& layer);
-  Result<std::vector<const Parameter*>> load_kv_b(ParameterLoader& loader,
-                                                  const std::string& prefix) const;
+  Result<void> load_attention(ParameterLoader& loader, const std::string& prefix, Mla& mla);
+  Result<void> load_kv_b(ParameterLoader& loader, const std::string& prefix, Mla& mla) const;
+  Result<void> load_kv_parts(ParameterLoader& loader, const std::string& prefix, Mla& mla) const;
   Result<void> load_ffn(ParameterLoader& loader, const std::string& prefix, int64_t width,
                         const char* suffix, Layer& layer);
-  Tensor attend(const Context& context, const Tensor& x, const ForwardBatch& batch,
-                int64_t index) const;
   Tensor feed_forward(const Context& context, const Tensor& x, const Layer& layer) const;
 
   Precision precision_ = Precision::kF32;
@@ -50,60 +41,106 @@ class DeepSeekDecoder final : public Decoder {
 };
 
 Result<void> DeepSeekDecoder::load_attention(ParameterLoader& loader, const std::string& prefix,
-                                             Layer& layer) {
-  const MlaConfig& mla = config_.mla;
+                                             Mla& mla) {
+  const MlaConfig& config = config_.mla;
   const int64_t hidden = config_.hidden_size, heads = config_.num_attention_heads;
-  const int64_t q_rows = heads * (mla.qk_nope_head_dim + mla.qk_rope_head_dim);
+  const int64_t rank = config.kv_lora_rank;
   const double eps = config_.rms_norm_eps;
+  mla.shape = {heads, config.qk_nope_head_dim, config.qk_rope_head_dim, config.v_head_dim};
+  mla.kv_lora_rank = rank;
+  mla.score_scale = config.score_scale;
+  const int64_t q_rows = heads * mla.shape.key_dim();
   MK_ASSIGN(auto* norm, loader.vector(prefix + "attn_norm.weight", hidden));
-  if (mla.q_lora_rank > 0) {
-    MK_ASSIGN(auto q_a, loader.matrices({{prefix + "attn_q_a.weight", mla.q_lora_rank}}, hidden));
-    MK_ASSIGN(auto* q_a_norm, loader.vector(prefix + "attn_q_a_norm.weight", mla.q_lora_rank));
-    MK_ASSIGN(auto q_b, loader.matrices({{prefix + "attn_q_b.weight", q_rows}}, mla.q_lora_rank));
-    layer.q_a = Linear(std::move(q_a), precision_, {norm, eps});
-    layer.q = Linear(std::move(q_b), precision_, {q_a_norm, kLatentEps});
+  if (config.q_lora_rank > 0) {
+    const int64_t q_rank = config.q_lora_rank;
+    MK_ASSIGN(auto q_a, loader.matrices({{prefix + "attn_q_a.weight", q_rank}}, hidden));
+    MK_ASSIGN(auto* q_a_norm, loader.vector(prefix + "attn_q_a_norm.weight", q_rank));
+    MK_ASSIGN(auto q_b, loader.matrices({{prefix + "attn_q_b.weight", q_rows}}, q_rank));
+    mla.q_a = Linear(std::move(q_a), precision_, {norm, eps});
+    mla.q = Linear(std::move(q_b), precision_, {q_a_norm, kLatentEps});
   } else {
     MK_ASSIGN(auto q, loader.matrices({{prefix + "attn_q.weight", q_rows}}, hidden));
-    layer.q = Linear(std::move(q), precision_, {norm, eps});
+    mla.q = Linear(std::move(q), precision_, {norm, eps});
   }
-  MK_ASSIGN(
-      auto kv_a,
-      loader.matrices({{prefix + "attn_kv_a_mqa.weight", mla.kv_lora_rank + mla.qk_rope_head_dim}},
-                      hidden));
-  MK_ASSIGN(layer.kv_a_norm, loader.vector(prefix + "attn_kv_a_norm.weight", mla.kv_lora_rank));
-  MK_ASSIGN(auto kv_b, load_kv_b(loader, prefix));
+  const int64_t kv_rows = rank + config.qk_rope_head_dim;
+  MK_ASSIGN(auto kv_a, loader.matrices({{prefix + "attn_kv_a_mqa.weight", kv_rows}}, hidden));
+  mla.kv_a = Linear(std::move(kv_a), precision_, {norm, eps});
+  MK_ASSIGN(mla.kv_a_norm, loader.vector(prefix + "attn_kv_a_norm.weight", rank));
+  const bool in_parts = loader.has(prefix + "attn_k_b.0.weight");
+  MK_TRY(in_parts ? load_kv_parts(loader, prefix, mla) : load_kv_b(loader, prefix, mla));
   MK_ASSIGN(auto output,
-            loader.matrices({{prefix + "attn_output.weight", hidden}}, heads * mla.v_head_dim));
-  layer.kv_a = Linear(std::move(kv_a), precision_, {norm, eps});
-  layer.kv_b = Linear(std::move(kv_b), precision_);
-  layer.output = Linear(std::move(output), precision_);
+            loader.matrices({{prefix + "attn_output.weight", hidden}}, heads * config.v_head_dim));
+  mla.output = Linear(std::move(output), precision_);
   return {};
 }
 
-// The expansion of the latent. llama.cpp's converter writes it in two parts, as the absorbed form
-// reads them: k_b [heads, rank, nope], transposed, and v_b [heads, v, rank].
-Result<std::vector<const Parameter*>> DeepSeekDecoder::load_kv_b(ParameterLoader& loader,
-                                                                 const std::string& prefix) const {
-  const MlaConfig& mla = config_.mla;
-  const int64_t heads = config_.num_attention_heads, rank = mla.kv_lora_rank;
-  const int64_t nope = mla.qk_nope_head_dim, rows = nope + mla.v_head_dim;
-  const std::string name = prefix + "attn_kv_b.weight";
-  if (!loader.has(prefix + "attn_k_b.weight")) return loader.matrices({{name, heads * rows}}, rank);
-  MK_ASSIGN(const auto k_b, loader.decoded(prefix + "attn_k_b.weight", {heads, rank, nope}));
-  MK_ASSIGN(const auto v_b,
-            loader.decoded(prefix + "attn_v_b.weight", {heads, mla.v_head_dim, rank}));
-  std::vector<float> joined(static_cast<size_t>(heads * rows * rank));
-  for (int64_t head = 0; head < heads; ++head) {
-    float* keys = joined.data() + head * rows * rank;
-    for (int64_t r = 0; r < rank; ++r) {
-      for (int64_t d = 0; d < nope; ++d) {
-        keys[d * rank + r] = k_b[static_cast<size_t>((head * rank + r) * nope + d)];
-      }
+// The format of a matrix made from one of format `dtype`, the inputs being others: the same, or
+// bytes where it has blocks, whose own rounding is far below that of `dtype`.
+DType format_made_from(DType dtype, int64_t cols, Precision precision) {
+  if (!is_block_quantized(dtype)) return dtype;
+  const bool fits = precision != Precision::kF32 && kernels::packable(DType::kQ8_0, cols);
+  return fits ? DType::kQ8_0 : DType::kF32;
+}
+
+std::vector<float> transposed(std::span<const float> x, int64_t rows, int64_t cols) {
+  std::vector<float> out(x.size());
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t col = 0; col < cols; ++col) {
+      out[static_cast<size_t>(col * rows + row)] = x[static_cast<size_t>(row * cols + col)];
     }
-    std::copy_n(v_b.data() + head * mla.v_head_dim * rank, mla.v_head_dim * rank,
-                keys + nope * rank);
   }
-  return std::vector<const Parameter*>{loader.made(name, heads * rows, rank, joined)};
+  return out;
+}
+
+// The expansion of the latent in one matrix, as Hugging Face's checkpoints have it.
+Result<void> DeepSeekDecoder::load_kv_b(ParameterLoader& loader, const std::string& prefix,
+                                        Mla& mla) const {
+  const auto& [heads, nope, rope, value] = mla.shape;
+  const int64_t rank = mla.kv_lora_rank, rows = nope + value;
+  const std::string name = prefix + "attn_kv_b.weight";
+  MK_ASSIGN(auto kv_b, loader.matrices({{name, heads * rows}}, rank));
+  const DType dtype = kv_b.front()->dtype;
+  mla.kv_b = Linear(std::move(kv_b), precision_);
+  if (!config_.mla.caches_latents) return {};
+  MK_ASSIGN(const auto values, loader.decoded(name, {heads * rows, rank}));
+  for (int64_t head = 0; head < heads; ++head) {
+    const std::span<const float> keys(values.data() + head * rows * rank, nope * rank);
+    mla.add_head(precision_,
+                 packed_parameter(loader.device(), format_made_from(dtype, nope, precision_), rank,
+                                  nope, transposed(keys, nope, rank)),
+                 packed_parameter(loader.device(), dtype, value, rank,
+                                  {keys.data() + keys.size(), static_cast<size_t>(value * rank)}));
+  }
+  return {};
+}
+
+// The same as llama.cpp's converter writes it, in the parts that the absorbed form reads: of each
+// head W_UK^T [rank, nope] and W_UV [value, rank].
+Result<void> DeepSeekDecoder::load_kv_parts(ParameterLoader& loader, const std::string& prefix,
+                                            Mla& mla) const {
+  const auto& [heads, nope, rope, value] = mla.shape;
+  const int64_t rank = mla.kv_lora_rank, rows = nope + value;
+  std::vector<float> joined;
+  DType dtype = DType::kF32;
+  for (int64_t head = 0; head < heads; ++head) {
+    const std::string k_name = fmt::format("{}attn_k_b.{}.weight", prefix, head);
+    const std::string v_name = fmt::format("{}attn_v_b.{}.weight", prefix, head);
+    MK_ASSIGN(const auto k_b, loader.decoded(k_name, {rank, nope}));
+    MK_ASSIGN(const auto v_b, loader.decoded(v_name, {value, rank}));
+    const std::vector<float> keys = transposed(k_b, rank, nope);
+    joined.insert(joined.end(), keys.begin(), keys.end());
+    joined.insert(joined.end(), v_b.begin(), v_b.end());
+    if (!config_.mla.caches_latents) continue;
+    MK_ASSIGN(Parameter k_part, loader.matrix(k_name, rank, nope));
+    MK_ASSIGN(Parameter v_part, loader.matrix(v_name, value, rank));
+    dtype = k_part.dtype;
+    mla.add_head(precision_, std::move(k_part), std::move(v_part));
+  }
+  mla.kv_b =
+      Linear({loader.made(prefix + "attn_kv_b.weight", format_made_from(dtype, rank, precision_),
+                          heads * rows, rank, joined)},
+             precision_);
+  return {};
 }
 
 // The feed-forward of a dense layer (suffix "") or of the shared experts ("_shexp").
@@ -125,40 +162,13 @@ Result<void> DeepSeekDecoder::load_block(ParameterLoader& loader, const std::str
   precision_ = precision;
   const bool dense = static_cast<int64_t>(layers_.size()) < config_.moe.first_k_dense_replace;
   Layer& layer = layers_.emplace_back();
-  MK_TRY(load_attention(loader, prefix, layer));
+  MK_TRY(load_attention(loader, prefix, layer.attention));
   MK_ASSIGN(layer.ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
   if (dense) return load_ffn(loader, prefix, config_.intermediate_size, "", layer);
   MK_ASSIGN(layer.moe, load_moe(loader, prefix, config_, precision));
   const int64_t shared = config_.moe.n_shared_experts * config_.moe.moe_intermediate_size;
   if (shared == 0) return {};
   return load_ffn(loader, prefix, shared, "_shexp", layer);
-}
-
-// x + the attention of a block, keys and values expanded from the latent: [n, hidden] -> [n,
-// hidden]. x may be overwritten.
-Tensor DeepSeekDecoder::attend(const Context& context, const Tensor& x, const ForwardBatch& batch,
-                               int64_t index) const {
-  const Layer& layer = layers_[index];
-  const MlaConfig& mla = config_.mla;
-  const kernels::MlaShape shape{config_.num_attention_heads, mla.qk_nope_head_dim,
-                                mla.qk_rope_head_dim, mla.v_head_dim};
-  kernels::RopeArgs rope = rope_args(batch);
-  const Tensor kv_a = layer.kv_a.forward(context, x);  // [n, kv_lora_rank + qk_rope_head_dim]
-  const int64_t rank = mla.kv_lora_rank;
-  const Tensor latent = ops::rms_norm(context, ops::columns(context, kv_a, 0, rank),
-                                      layer.kv_a_norm->tensor(context), kLatentEps);
-  const Tensor k_rope =
-      ops::rope(context, ops::columns(context, kv_a, rank, rank + mla.qk_rope_head_dim), rope);
-  rope.head_size = shape.key_dim();
-  const Tensor q_input = mla.q_lora_rank > 0 ? layer.q_a.forward(context, x) : x;
-  const Tensor q = ops::rope(context, layer.q.forward(context, q_input), rope);
-  const Tensor kv = layer.kv_b.forward(context, latent);  // [n, heads * (nope + v)]
-  const Tensor k = ops::mla_keys(context, kv, k_rope, shape);
-  const Tensor v = ops::mla_values(context, kv, shape);
-  const ops::AttentionShape attention_shape{shape.num_heads, shape.num_heads, shape.key_dim(),
-                                            batch.seq_len,   shape.value_dim, mla.score_scale};
-  const Tensor mixed = attention(context, q, k, v, attention_shape, batch.kv, index);
-  return layer.output.forward_add(context, mixed, x);
 }
 
 // x + the feed-forward of a block.
@@ -176,7 +186,10 @@ Tensor DeepSeekDecoder::feed_forward(const Context& context, const Tensor& x,
 
 Tensor DeepSeekDecoder::block(const Context& context, const Tensor& x, const ForwardBatch& batch,
                               int64_t index) const {
-  return feed_forward(context, attend(context, x, batch, index), layers_[index]);
+  const Layer& layer = layers_[index];
+  const Tensor attended =
+      layer.attention.forward(context, x, rope_args(batch), batch.kv, batch.seq_len, index);
+  return feed_forward(context, attended, layer);
 }
 
 Result<MlaConfig> mla_config(const ModelSettings& settings, const ModelSettings::Rope& rope) {
@@ -246,7 +259,7 @@ Result<ModelConfig> deepseek_config(const ModelSettings& settings, std::string_v
   MK_ASSIGN(const auto rope, settings.rope(config.max_position_embeddings));
   MK_ASSIGN(config.mla, mla_config(settings, rope));
   MK_ASSIGN(config.moe, moe_config(settings, config.num_hidden_layers));
-  // The cache holds the expanded keys and values of every head.
+  // Of a cache of expanded keys and values.
   config.num_key_value_heads = config.num_attention_heads;
   config.head_dim = config.mla.qk_nope_head_dim + config.mla.qk_rope_head_dim;
   return config;
@@ -255,7 +268,9 @@ Result<ModelConfig> deepseek_config(const ModelSettings& settings, std::string_v
 Result<std::unique_ptr<Model>> load_deepseek(const Device& device, const WeightFile& file,
                                              const ModelConfig& config,
                                              const LoadOptions& options) {
-  auto model = std::make_unique<DeepSeekDecoder>(config);
+  ModelConfig loaded = config;
+  loaded.mla.caches_latents = options.caches_latents.value_or(options.precision != Precision::kF32);
+  auto model = std::make_unique<DeepSeekDecoder>(std::move(loaded));
   MK_TRY(model->load(device, file, options));
   return model;
 }

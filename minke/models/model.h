@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,7 +22,8 @@ struct MlaConfig {
   int64_t qk_nope_head_dim = 0;
   int64_t qk_rope_head_dim = 0;
   int64_t v_head_dim = 0;
-  double score_scale = 0.0;  ///< of q . k: 1 / sqrt(nope + rope), and YaRN's factor
+  double score_scale = 0.0;    ///< of q . k: 1 / sqrt(nope + rope), and YaRN's factor
+  bool caches_latents = true;  ///< the KV cache has latents, not expanded keys and values
 };
 
 /// Mixture of experts (DeepSeekMoE); n_routed_experts is 0 in dense models.
@@ -57,6 +59,10 @@ struct ModelConfig {
 
   /// The KV cache's pages as layer 0 sees them, still without memory.
   kernels::KvPages kv_pages(DType kv_dtype) const {
+    if (mla.kv_lora_rank > 0 && mla.caches_latents) {
+      return {nullptr,           kv_dtype,         1,   mla.kv_lora_rank + mla.qk_rope_head_dim,
+              num_hidden_layers, mla.kv_lora_rank, true};
+    }
     return {nullptr, kv_dtype, num_key_value_heads, head_dim, num_hidden_layers, mla.v_head_dim};
   }
   /// Bytes that a token takes in the KV cache.
@@ -96,6 +102,9 @@ class Model {
 struct LoadOptions {
   Precision precision = Precision::kInt8;
   int64_t context_tokens = 0;  ///< positions to prepare; 0: all that the model was made for
+  /// MLA: whether the KV cache has latents. Default: unless the precision is f32, whose generated
+  /// rows are to have the bits of a prompt's.
+  std::optional<bool> caches_latents = {};
 };
 
 /// Reads the shape of a GGUF model: kUsage for an architecture that minke does not have (named,

@@ -32,26 +32,25 @@ class HfWeights final : public SortedWeights {
   SafetensorsFile file_;
 };
 
-// GGUF has the matrices of all experts in one tensor [experts, rows, cols]; here each has its own,
-// "blk.3.ffn_up_exps.17.weight".
+// GGUF has the matrices of all experts, and those of all heads of MLA, in one tensor [experts,
+// rows, cols]; here each has its own, "blk.3.ffn_up_exps.17.weight".
 class GgufWeights final : public SortedWeights {
  public:
   explicit GgufWeights(GgufFile file) : file_(std::move(file)) {
-    constexpr std::string_view kExperts = "_exps.weight";
+    constexpr std::string_view kSuffix = ".weight";
     for (const WeightInfo& info : file_.weights()) {
-      const bool experts = info.name.ends_with(kExperts) && info.shape.num_dims() == 3;
-      const int64_t count = experts ? info.shape[0] : 1;
-      if (!experts || count == 0) {
+      const int64_t count = info.shape.num_dims() == 3 ? info.shape[0] : 0;
+      if (count == 0 || !info.name.ends_with(kSuffix)) {
         weights_.push_back(info);
         continue;
       }
-      const std::string stem = info.name.substr(0, info.name.size() - kExperts.size());
+      const std::string stem = info.name.substr(0, info.name.size() - kSuffix.size());
       const size_t bytes = info.bytes.size() / static_cast<size_t>(count);
-      for (int64_t e = 0; e < count; ++e) {
-        weights_.push_back({fmt::format("{}_exps.{}.weight", stem, e),
+      for (int64_t i = 0; i < count; ++i) {
+        weights_.push_back({fmt::format("{}.{}.weight", stem, i),
                             info.dtype,
                             {info.shape[1], info.shape[2]},
-                            info.bytes.subspan(static_cast<size_t>(e) * bytes, bytes)});
+                            info.bytes.subspan(static_cast<size_t>(i) * bytes, bytes)});
       }
     }
     sort_weights();

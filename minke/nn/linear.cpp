@@ -107,6 +107,13 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
   return y;
 }
 
+Tensor Linear::forward_rows(const Context& context, const Tensor& x, int64_t begin,
+                            int64_t end) const {
+  MK_CHECK(parts_.size() == 1, "linear: rows of {} parts", parts_.size());
+  const Parameter part = parts_.front()->row_range(begin, end);
+  return Linear({&part}, precision_, norm_).forward(context, x);
+}
+
 Tensor Linear::forward_add(const Context& context, const Tensor& x, const Tensor& residual) const {
   if (!multiplies_in_int8()) return ops::add(context, residual, forward(context, x));
   check_not_recorded(context, x);

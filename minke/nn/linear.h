@@ -29,6 +29,8 @@ class Linear {
   /// silu(gate) * up of forward(context, x), whose first half of the columns is the gate: [n, cols]
   /// -> [n, rows / 2].
   Tensor forward_swiglu(const Context& context, const Tensor& x) const;
+  /// Columns [begin, end) of forward(), of one part; begin a multiple of 16.
+  Tensor forward_rows(const Context& context, const Tensor& x, int64_t begin, int64_t end) const;
   int64_t rows() const { return rows_; }
   int64_t cols() const { return parts_.front()->cols; }
 

@@ -14,6 +14,57 @@ ops::Weight Parameter::weight(const Context& context) const {
   return {tensor(context), dtype, rows, cols};
 }
 
+Parameter Parameter::row_range(int64_t begin, int64_t end) const {
+  MK_CHECK(begin % kernels::kPanelRows == 0 && begin >= 0 && begin < end && end <= rows,
+           "parameter: rows [{}, {}) of {}", begin, end, rows);
+  const auto panels = [](int64_t count) {
+    return (count + kernels::kPanelRows - 1) / kernels::kPanelRows;
+  };
+  Parameter part;
+  part.value = value.reshaped({panels(rows), value.num_elements() / panels(rows)})
+                   .rows(panels(begin), panels(end));
+  part.value = part.value.reshaped({part.value.num_elements()});
+  part.dtype = dtype;
+  part.rows = end - begin;
+  part.cols = cols;
+  return part;
+}
+
+namespace {
+
+// A matrix whose panels are still zeros. Block formats are opaque bytes to tensors; the others keep
+// their element type.
+Parameter empty_matrix(DType dtype, int64_t rows, int64_t cols) {
+  Parameter parameter;
+  parameter.dtype = dtype;
+  parameter.rows = rows;
+  parameter.cols = cols;
+  const int64_t bytes = kernels::packed_bytes(dtype, rows, cols);
+  parameter.value = is_block_quantized(dtype)
+                        ? Tensor::zeros(DType::kI8, {bytes})
+                        : Tensor::zeros(dtype, {bytes / dtype_info(dtype).block_bytes});
+  return parameter;
+}
+
+}  // namespace
+
+Parameter packed_parameter(const Device& device, DType dtype, int64_t rows, int64_t cols,
+                           std::span<const float> values) {
+  const DTypeInfo& format = dtype_info(dtype);
+  MK_CHECK(static_cast<int64_t>(values.size()) == rows * cols && format.encode != nullptr &&
+               kernels::packable(dtype, cols),
+           "packed_parameter: {} values for {} [{}, {}]", values.size(), format.name, rows, cols);
+  std::vector<std::byte> encoded(static_cast<size_t>(dtype_bytes(dtype, rows * cols)));
+  const int64_t row_blocks = cols / format.block_size, row_bytes = dtype_bytes(dtype, cols);
+  device.pool().parallel_for(rows, 16, [&](int64_t begin, int64_t end, int) {
+    format.encode(values.data() + begin * cols, (end - begin) * row_blocks,
+                  encoded.data() + begin * row_bytes);
+  });
+  Parameter parameter = empty_matrix(dtype, rows, cols);
+  kernels::pack(device, encoded.data(), dtype, rows, cols, parameter.value.view().data);
+  return parameter;
+}
+
 Parameter& ParameterStore::add(Parameter parameter) {
   return parameters_.emplace_back(std::move(parameter));
 }
@@ -80,32 +131,37 @@ Result<std::vector<float>> ParameterLoader::decoded(const std::string& name, con
   return values;
 }
 
-const Parameter* ParameterLoader::made(const std::string& name, int64_t rows, int64_t cols,
-                                       const std::vector<float>& values) {
-  MK_CHECK(static_cast<int64_t>(values.size()) == rows * cols, "made: {} values for [{}, {}]",
-           values.size(), rows, cols);
-  Parameter parameter;
+const Parameter* ParameterLoader::made(const std::string& name, DType dtype, int64_t rows,
+                                       int64_t cols, std::span<const float> values) {
+  Parameter parameter = packed_parameter(device_, dtype, rows, cols, values);
   parameter.names = {name};
   parameter.name_rows = {rows};
-  parameter.rows = rows;
-  parameter.cols = cols;
-  const int64_t bytes = kernels::packed_bytes(DType::kF32, rows, cols);
-  parameter.value = Tensor::zeros(DType::kF32, {bytes / 4});
-  kernels::pack(device_, reinterpret_cast<const std::byte*>(values.data()), DType::kF32, rows, cols,
-                parameter.value.view().data);
   return &store_.add(std::move(parameter));
+}
+
+Result<const WeightInfo*> ParameterLoader::find_matrix(const std::string& name, int64_t rows,
+                                                       int64_t cols) {
+  MK_ASSIGN(const WeightInfo* info, find(name, {rows, cols}));
+  if (!kernels::packable(info->dtype, cols)) {
+    return fail(ErrorCode::kCorrupt, "tensor '{}' is {} wide, no multiple of {}'s block of {}",
+                name, cols, dtype_info(info->dtype).name, dtype_info(info->dtype).block_size);
+  }
+  return info;
+}
+
+Result<Parameter> ParameterLoader::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  MK_ASSIGN(const WeightInfo* info, find_matrix(name, rows, cols));
+  Parameter parameter = empty_matrix(info->dtype, rows, cols);
+  kernels::pack(device_, info->bytes.data(), info->dtype, rows, cols, parameter.value.view().data);
+  file_.drop(info->bytes);
+  return parameter;
 }
 
 Result<std::vector<const Parameter*>> ParameterLoader::matrices(const std::vector<Matrix>& wanted,
                                                                 int64_t cols) {
   std::vector<const WeightInfo*> infos;
   for (const Matrix& matrix : wanted) {
-    MK_ASSIGN(const WeightInfo* info, find(matrix.name, {matrix.rows, cols}));
-    if (!kernels::packable(info->dtype, cols)) {
-      return fail(ErrorCode::kCorrupt, "tensor '{}' is {} wide, no multiple of {}'s block of {}",
-                  matrix.name, cols, dtype_info(info->dtype).name,
-                  dtype_info(info->dtype).block_size);
-    }
+    MK_ASSIGN(const WeightInfo* info, find_matrix(matrix.name, matrix.rows, cols));
     infos.push_back(info);
   }
   std::vector<const Parameter*> made;
@@ -116,16 +172,7 @@ Result<std::vector<const Parameter*>> ParameterLoader::matrices(const std::vecto
            rows % kernels::kPanelRows == 0) {
       rows += wanted[last++].rows;
     }
-    Parameter parameter;
-    parameter.dtype = infos[first]->dtype;
-    parameter.rows = rows;
-    parameter.cols = cols;
-    const int64_t bytes = kernels::packed_bytes(parameter.dtype, rows, cols);
-    // Block formats are opaque bytes to tensors; the others keep their element type.
-    parameter.value =
-        is_block_quantized(parameter.dtype)
-            ? Tensor::zeros(DType::kI8, {bytes})
-            : Tensor::zeros(parameter.dtype, {bytes / dtype_info(parameter.dtype).block_bytes});
+    Parameter parameter = empty_matrix(infos[first]->dtype, rows, cols);
     std::byte* to = parameter.value.view().data;
     for (size_t i = first; i < last; ++i) {
       parameter.names.push_back(wanted[i].name);

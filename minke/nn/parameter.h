@@ -1,5 +1,6 @@
 #pragma once
 #include <deque>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,14 @@ struct Parameter {
   Tensor tensor(const Context& context) const;
   ops::Weight weight(const Context& context) const;
   int64_t num_elements() const { return (rows > 0 ? rows : 1) * cols; }
+  /// Rows [begin, end) of a matrix, sharing its memory, without names; begin a multiple of 16.
+  Parameter row_range(int64_t begin, int64_t end) const;
 };
+
+/// A Parameter [rows, cols] of `values`, row-major, encoded as `dtype`, of whose blocks cols is a
+/// multiple. It has no name.
+Parameter packed_parameter(const Device& device, DType dtype, int64_t rows, int64_t cols,
+                           std::span<const float> values);
 
 /// Owns all parameters of a model; trainer, checkpoint and engine look at the same one. `version`
 /// rises with every change of the values, which voids what was computed from them (prefix caches).
@@ -57,6 +65,8 @@ class ParameterLoader {
     int64_t rows = 0;
   };
 
+  const Device& device() const { return device_; }
+
   /// A vector of `cols` elements, decoded to f32.
   Result<const Parameter*> vector(const std::string& name, int64_t cols);
 
@@ -64,9 +74,11 @@ class ParameterLoader {
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
   /// The elements of a tensor of any shape, decoded, row-major.
   Result<std::vector<float>> decoded(const std::string& name, const Shape& shape);
-  /// An f32 matrix [rows, cols] made from others, under the name that it would have in a file.
-  const Parameter* made(const std::string& name, int64_t rows, int64_t cols,
-                        const std::vector<float>& values);
+  /// A matrix [rows, cols] that the store is not to have.
+  Result<Parameter> matrix(const std::string& name, int64_t rows, int64_t cols);
+  /// A matrix [rows, cols] made from others, under the name that it would have in a file.
+  const Parameter* made(const std::string& name, DType dtype, int64_t rows, int64_t cols,
+                        std::span<const float> values);
 
   /// Vectors one after the other in one Parameter: biases of matrices() of the same input.
   Result<const Parameter*> vectors(const std::vector<Matrix>& wanted);
@@ -78,6 +90,7 @@ class ParameterLoader {
 
  private:
   Result<const WeightInfo*> find(const std::string& name, const Shape& shape);
+  Result<const WeightInfo*> find_matrix(const std::string& name, int64_t rows, int64_t cols);
 
   const Device& device_;
   const WeightFile& file_;

@@ -313,6 +313,62 @@ TEST_P(AttentionTest, ValuesOfAnotherSizeAreThoseOfPaddedHeads) {
   }
 }
 
+// Latent pages are those of one head whose values begin its keys: as read back from them, for their
+// rounding is their own. A row's bits are the same alone, with one thread, and when the spans or
+// the heads are shared.
+TEST_P(AttentionTest, LatentPagesAreOneHeadWhoseValuesBeginItsKeys) {
+  for (const auto& [latent_dim, rest_dim, heads, n] :
+       {std::array<int64_t, 4>{48, 16, 5, 130}, {64, 32, 16, 600}, {5, 4, 3, 70}}) {
+    const int64_t key_dim = latent_dim + rest_dim;
+    const Tensor q = random_matrix(random_, DType::kF32, n, heads * key_dim);
+    const Tensor rest = random_matrix(random_, DType::kF32, n, rest_dim, 20.0);
+    const Tensor latent = random_matrix(random_, DType::kF32, n, latent_dim);
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kI8}) {
+      kernels::KvPages pages{nullptr, dtype, 1, key_dim, 1, latent_dim, true};
+      const Tensor memory = Tensor::zeros(DType::kI8, {10, pages.page_bytes()});
+      pages.data = memory.view().data;
+      const int32_t table[] = {9, 2, 0, 1, 5, 4, 3, 6, 8, 7};
+      const AttentionSegment segment{0, n, 0, table};
+      const Device device(3, false, GetParam());
+      kernels::write_kv(device, rest.view(), latent.view(), &segment, 1, pages);
+      const Tensor out = Tensor::zeros(DType::kF32, {n, heads * latent_dim});
+      kernels::attention(device, q.view(), &segment, 1, pages, heads, 0.05, out.view());
+
+      const Tensor k = Tensor::zeros(DType::kF32, {n, key_dim});
+      const Tensor v = Tensor::zeros(DType::kF32, {n, latent_dim});
+      kernels::read_latents(device, pages, table, k.columns(latent_dim, key_dim).view(), v.view());
+      const double step = dtype == DType::kF32 ? 0.0 : dtype == DType::kF16 ? 1e-3 : 8e-3;
+      for (int64_t row = 0; row < n; ++row) {
+        std::copy_n(v.view().row<float>(row), latent_dim, k.view().row<float>(row));
+        for (int64_t d = 0; d < key_dim; ++d) {
+          const double from = d < latent_dim ? at(latent, row, d) : at(rest, row, d - latent_dim);
+          ASSERT_NEAR(at(k, row, d), from, step * (d < latent_dim ? 5 : 100)) << row << " " << d;
+        }
+      }
+      kernels::KvPages plain{nullptr, DType::kF32, 1, key_dim, 1, latent_dim};
+      const Tensor plain_memory = Tensor::zeros(DType::kI8, {10, plain.page_bytes()});
+      plain.data = plain_memory.view().data;
+      const Tensor expected = Tensor::zeros(DType::kF32, {n, heads * latent_dim});
+      kernels::write_kv(device, k.view(), v.view(), &segment, 1, plain);
+      kernels::attention(device, q.view(), &segment, 1, plain, heads, 0.05, expected.view());
+      for (int64_t i = 0; i < out.num_elements(); ++i) {
+        ASSERT_NEAR(out.data<float>()[i], expected.data<float>()[i], 2e-5)
+            << latent_dim << " " << dtype_info(dtype).name << " " << i;
+      }
+      for (const int num_threads : {1, 2}) {
+        const Device other(num_threads, false, GetParam());
+        for (const int64_t row : {int64_t{0}, int64_t{65}, n - 1}) {
+          const AttentionSegment alone{0, 1, row, table};
+          const Tensor one = Tensor::zeros(DType::kF32, {1, heads * latent_dim});
+          kernels::attention(other, q.rows(row, row + 1).view(), &alone, 1, pages, heads, 0.05,
+                             one.view());
+          ASSERT_EQ(first_difference(one, out.rows(row, row + 1)), -1) << row << " " << num_threads;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(AttentionTest, HugeScoresStayFinite) {
   const Device device(1, false, GetParam());
   const Heads heads{1, 1, 16};

@@ -8,10 +8,11 @@
 
 namespace minke {
 
-/// Logits of all rows [n, vocab], the sequence read through a KV cache in chunks.
+/// Logits of all rows [n, vocab], the sequence read through a KV cache in chunks; tokens from
+/// num_prompt on (a chunk's first) as generated ones.
 inline std::vector<float> cached_logits(const Device& device, const Model& model,
                                         const std::vector<int32_t>& tokens, size_t chunk,
-                                        DType kv_dtype) {
+                                        DType kv_dtype, size_t num_prompt = ~size_t{0}) {
   kernels::KvPages kv = model.config().kv_pages(kv_dtype);
   const auto num_pages = static_cast<int64_t>(tokens.size()) / kernels::kPageTokens + 1;
   const Tensor pages = Tensor::zeros(DType::kI8, {num_pages, kv.page_bytes()});
@@ -26,7 +27,8 @@ inline std::vector<float> cached_logits(const Device& device, const Model& model
     batch.positions.resize(rows);
     std::iota(batch.positions.begin(), batch.positions.end(), static_cast<int32_t>(begin));
     batch.kv = {kv,
-                {{0, static_cast<int64_t>(rows), static_cast<int64_t>(begin), page_table.data()}}};
+                {{0, static_cast<int64_t>(rows), static_cast<int64_t>(begin), page_table.data(),
+                  begin >= num_prompt}}};
     const Tensor logits = model.forward({device}, batch);
     out.insert(out.end(), logits.span<float>().begin(), logits.span<float>().end());
   }

@@ -30,20 +30,36 @@ std::vector<std::string> cases() {
   return names;
 }
 
+// What transformers said of a checkpoint.
+struct Golden {
+  std::vector<int32_t> ids;
+  std::vector<float> logits;  // [ids, vocab]
+
+  explicit Golden(const fs::path& folder) {
+    const auto expected = SafetensorsFile::open(folder / "expected.safetensors");
+    EXPECT_TRUE(expected) << expected.error().message;
+    const WeightInfo* ids_info = expected->find("ids");
+    const WeightInfo* logits_info = expected->find("logits");
+    EXPECT_TRUE(ids_info != nullptr && logits_info != nullptr);
+    ids.resize(static_cast<size_t>(ids_info->shape[0]));
+    std::memcpy(ids.data(), ids_info->bytes.data(), ids_info->bytes.size());
+    logits.resize(static_cast<size_t>(logits_info->shape.num_elements()));
+    std::memcpy(logits.data(), logits_info->bytes.data(), logits_info->bytes.size());
+  }
+};
+
+float worst_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  float worst = 0.0f;
+  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
+  return worst;
+}
+
 TEST(HfModels, GiveTheLogitsOfTransformers) {
   ASSERT_GE(cases().size(), 8u);
   for (const std::string& name : cases()) {
     const fs::path folder = golden_folder() / name;
-    const auto expected = SafetensorsFile::open(folder / "expected.safetensors");
-    ASSERT_TRUE(expected) << expected.error().message;
-    const WeightInfo* ids_info = expected->find("ids");
-    const WeightInfo* logits_info = expected->find("logits");
-    ASSERT_TRUE(ids_info != nullptr && logits_info != nullptr);
-    std::vector<int32_t> ids(static_cast<size_t>(ids_info->shape[0]));
-    std::memcpy(ids.data(), ids_info->bytes.data(), ids_info->bytes.size());
-    std::vector<float> golden(static_cast<size_t>(logits_info->shape.num_elements()));
-    std::memcpy(golden.data(), logits_info->bytes.data(), logits_info->bytes.size());
-
+    const Golden golden(folder);
     const auto file = ModelFile::open(folder);
     ASSERT_TRUE(file) << file.error().message;
     for (const CpuLevel level : supported_levels()) {
@@ -53,18 +69,50 @@ TEST(HfModels, GiveTheLogitsOfTransformers) {
       ASSERT_TRUE(model) << name << ": " << model.error().message;
       std::vector<float> whole;
       for (const size_t chunk : {size_t{512}, size_t{7}, size_t{1}}) {
-        const std::vector<float> found = cached_logits(device, **model, ids, chunk, DType::kF32);
-        ASSERT_EQ(found.size(), golden.size());
-        float worst = 0.0f;
-        for (size_t i = 0; i < found.size(); ++i) {
-          worst = std::max(worst, std::abs(found[i] - golden[i]));
-        }
-        EXPECT_LE(worst, 2e-4f) << name << " " << cpu_level_name(level) << " chunks of " << chunk;
+        const auto found = cached_logits(device, **model, golden.ids, chunk, DType::kF32);
+        EXPECT_LE(worst_difference(found, golden.logits), 2e-4f)
+            << name << " " << cpu_level_name(level) << " chunks of " << chunk;
         if (whole.empty()) whole = found;
         EXPECT_EQ(found, whole) << name << ": chunks change bits";
       }
     }
   }
+}
+
+// MLA over a cache of latents. Prompts have the same bits in every chunk; what is generated after
+// them takes the absorbed form, in chunks of one token or several, and stays near.
+TEST(HfModels, LatentCachesGiveTheSameLogitsExpandedAndAbsorbed) {
+  int num_models = 0;
+  for (const std::string& name : cases()) {
+    const fs::path folder = golden_folder() / name;
+    const Golden golden(folder);
+    const auto file = ModelFile::open(folder);
+    ASSERT_TRUE(file) << file.error().message;
+    if (file->config().mla.kv_lora_rank == 0) continue;
+    ++num_models;
+    for (const CpuLevel level : supported_levels()) {
+      const Device device(2, false, level);
+      const auto model =
+          load_model(device, file->weights(), file->config(), {Precision::kF32, 128, true});
+      ASSERT_TRUE(model) << name << ": " << model.error().message;
+      const auto of_prompt = [&](size_t chunk, DType kv) {
+        return cached_logits(device, **model, golden.ids, chunk, kv);
+      };
+      for (const auto& [kv, near] :
+           {std::pair{DType::kF32, 2e-4f}, {DType::kF16, 1e-2f}, {DType::kI8, 0.6f}}) {
+        const auto whole = of_prompt(512, kv);
+        EXPECT_LE(worst_difference(whole, golden.logits), near) << name;
+        EXPECT_EQ(of_prompt(7, kv), whole) << name << ": chunks change bits";
+        const auto generated = cached_logits(device, **model, golden.ids, 1, kv, 5);
+        EXPECT_LE(worst_difference(generated, whole), 1e-3f)
+            << name << " " << cpu_level_name(level) << " " << dtype_info(kv).name;
+        EXPECT_NE(generated, whole) << name << ": the absorbed form is not in use";
+      }
+      const auto guessed = cached_logits(device, **model, golden.ids, 3, DType::kF16, 6);
+      EXPECT_EQ(guessed, cached_logits(device, **model, golden.ids, 1, DType::kF16, 6)) << name;
+    }
+  }
+  EXPECT_GE(num_models, 2);
 }
 
 TEST(HfModels, NamesTranslateBothWays) {

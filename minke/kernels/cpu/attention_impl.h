@@ -34,12 +34,10 @@ template <DType kKv>
   for (int64_t at = 0; at < count * kBytes; at += 64) __builtin_prefetch(begin + at, 0, 2);
 }
 
-// x times the scales of the tokens from t on, which follow a head's numbers (`dim` a token) in i8.
+// x times the scales of the tokens from t on, in i8.
 template <DType kKv>
-static inline Simd::F scaled_by_token(Simd::F x, const std::byte* head, int64_t dim, int64_t t) {
-  constexpr KvPages kPages{.dtype = kKv};
-  if constexpr (!kPages.has_scales()) return x;
-  const std::byte* scales = head + kPages.numbers_bytes(dim);
+static inline Simd::F scaled_by_token(Simd::F x, const std::byte* scales, int64_t t) {
+  if constexpr (kKv != DType::kI8) return x;
   return Simd::mul(x, Simd::load(reinterpret_cast<const float*>(scales) + t));
 }
 
@@ -54,8 +52,9 @@ struct AttentionTile {
 // scores[c][t] = scale * q_c . k_t for kVecs vectors of the page's keys, -inf from num_keys on.
 template <int kCols, int kVecs, DType kKv>
 static void scores_at(const AttentionTile<kCols>& tile, const std::byte* keys, int64_t t,
-                      int64_t head_dim, int64_t first_key, float scale, int64_t ahead,
+                      const KvPages& pages, int64_t first_key, float scale, int64_t ahead,
                       float (&scores)[kCols][kPageTokens]) {
+  const int64_t head_dim = pages.head_dim;
   Simd::F sum[kCols][kVecs];
   for (auto& column : sum) {
     for (Simd::F& value : column) value = Simd::zero();
@@ -78,9 +77,59 @@ static void scores_at(const AttentionTile<kCols>& tile, const std::byte* keys, i
     for (int v = 0; v < kVecs; ++v) {
       const int64_t seen = tile.num_keys[c] - first_key - t - v * Simd::kLanes;
       Simd::F scaled = Simd::mul(sum[c][v], Simd::set1(scale));
-      scaled = scaled_by_token<kKv>(scaled, keys, head_dim, t + v * Simd::kLanes);
+      scaled = scaled_by_token<kKv>(scaled, keys + pages.key_scales_at(), t + v * Simd::kLanes);
       if (seen < Simd::kLanes) scaled = Simd::first_lanes(scaled, seen > 0 ? seen : 0);
       Simd::store(&scores[c][t + v * Simd::kLanes], scaled);
+    }
+  }
+}
+
+// The same for latent pages, whose keys are rows, of kTokens tokens from t on: sums along a row.
+template <int kCols, int kTokens, DType kKv>
+static void latent_scores_at(const AttentionTile<kCols>& tile, const std::byte* keys, int64_t t,
+                             const KvPages& pages, int64_t first_key, float scale, int64_t ahead,
+                             float (&scores)[kCols][kPageTokens]) {
+  Simd::F sum[kCols][kTokens];
+  for (auto& column : sum) {
+    for (Simd::F& value : column) value = Simd::zero();
+  }
+  const auto scale_of = [&](int64_t scales_at, int i) {
+    return Simd::set1(reinterpret_cast<const float*>(keys + scales_at)[t + i]);
+  };
+  const auto add_products = [&](int64_t d, auto&& loaded) {
+    Simd::F k[kTokens];
+#pragma GCC unroll 4
+    for (int i = 0; i < kTokens; ++i) {
+      fetch_ahead<kKv>(keys, (t + i) * pages.head_dim + d, Simd::kLanes, ahead);
+      k[i] = loaded(load_kv<kKv>(keys, (t + i) * pages.head_dim + d), i);
+    }
+#pragma GCC unroll 8
+    for (int c = 0; c < kCols; ++c) {
+      const Simd::F q = Simd::load(tile.q[c] + d);
+#pragma GCC unroll 4
+      for (int i = 0; i < kTokens; ++i) sum[c][i] = Simd::fma(q, k[i], sum[c][i]);
+    }
+  };
+  const int64_t latent_dim = pages.value_size();
+  for (int64_t d = 0; d < latent_dim; d += Simd::kLanes) {
+    add_products(d, [](Simd::F x, int) { return x; });
+  }
+  if constexpr (kKv == DType::kI8) {
+    for (int i = 0; i < kTokens; ++i) {
+      const Simd::F factor = scale_of(pages.value_scales_at(), i);
+      for (auto& column : sum) column[i] = Simd::mul(column[i], factor);
+    }
+  }
+  for (int64_t d = latent_dim; d < pages.head_dim; d += Simd::kLanes) {
+    add_products(d, [&](Simd::F x, int i) {
+      if constexpr (kKv != DType::kI8) return x;
+      return Simd::mul(x, scale_of(pages.key_scales_at(), i));
+    });
+  }
+  for (int c = 0; c < kCols; ++c) {
+    for (int i = 0; i < kTokens; ++i) {
+      const bool seen = first_key + t + i < tile.num_keys[c];
+      scores[c][t + i] = seen ? Simd::sum_of(sum[c][i]) * scale : -__builtin_inff();
     }
   }
 }
@@ -102,8 +151,7 @@ static inline float finite_or_0(float max) { return max >= -__FLT_MAX__ ? max : 
 // values' scales.
 template <int kCols, DType kKv>
 static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num_vecs,
-                                const std::byte* values, int64_t value_dim,
-                                RunningSoftmax<kCols>& running) {
+                                const std::byte* scales, RunningSoftmax<kCols>& running) {
   float change[RunningSoftmax<kCols>::kPadded] = {};
   for (int c = 0; c < kCols; ++c) {
     Simd::F largest = Simd::load(scores[c]);
@@ -124,7 +172,7 @@ static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num
     for (int64_t v = 0; v < num_vecs; ++v) {
       const Simd::F weight = exp(Simd::sub(Simd::load(scores[c] + v * Simd::kLanes), max));
       Simd::store(scores[c] + v * Simd::kLanes,
-                  scaled_by_token<kKv>(weight, values, value_dim, v * Simd::kLanes));
+                  scaled_by_token<kKv>(weight, scales, v * Simd::kLanes));
       sum = Simd::add(sum, weight);
     }
     running.sum[c] = running.sum[c] * running.shrink[c] + Simd::sum_of(sum);
@@ -134,7 +182,7 @@ static inline void page_softmax(float (&scores)[kCols][kPageTokens], int64_t num
 // out_c = out_c * shrink_c + sum over t of weights[c][t] * v_t, t in order.
 template <int kCols, int kVecs, DType kKv>
 static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* values, int64_t d,
-                          int64_t value_dim, int64_t num_tokens, const float* shrink, int64_t ahead,
+                          int64_t stride, int64_t num_tokens, const float* shrink, int64_t ahead,
                           const float (&weights)[kCols][kPageTokens]) {
   Simd::F sum[kCols][kVecs];
   for (int c = 0; c < kCols; ++c) {
@@ -143,11 +191,11 @@ static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* val
     }
   }
   for (int64_t t = 0; t < num_tokens; ++t) {
-    fetch_ahead<kKv>(values, t * value_dim + d, kVecs * Simd::kLanes, ahead);
+    fetch_ahead<kKv>(values, t * stride + d, kVecs * Simd::kLanes, ahead);
     Simd::F value[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
-      value[v] = load_kv<kKv>(values, t * value_dim + d + v * Simd::kLanes);
+      value[v] = load_kv<kKv>(values, t * stride + d + v * Simd::kLanes);
     }
 #pragma GCC unroll 8
     for (int c = 0; c < kCols; ++c) {
@@ -161,12 +209,37 @@ static void add_values_at(const AttentionTile<kCols>& tile, const std::byte* val
   }
 }
 
+// The scores of whole vectors of tokens, up to the page's last one in use.
+template <int kCols, DType kKv>
+static void page_scores(const AttentionTile<kCols>& tile, const std::byte* keys,
+                        const KvPages& pages, int64_t first_key, int64_t num_tokens, float scale,
+                        int64_t ahead, float (&scores)[kCols][kPageTokens]) {
+  constexpr int kVecs = Simd::kAttentionVecs;
+  int64_t t = 0;
+  if (pages.latent) {
+    for (; t < num_tokens; t += kVecs) {
+      latent_scores_at<kCols, kVecs, kKv>(tile, keys, t, pages, first_key, scale, ahead, scores);
+    }
+    for (; t % Simd::kLanes != 0; ++t) {
+      for (auto& column : scores) column[t] = -__builtin_inff();
+    }
+    return;
+  }
+  for (; t + kVecs * Simd::kLanes < num_tokens + Simd::kLanes; t += kVecs * Simd::kLanes) {
+    scores_at<kCols, kVecs, kKv>(tile, keys, t, pages, first_key, scale, ahead, scores);
+  }
+  for (; t < num_tokens; t += Simd::kLanes) {
+    scores_at<kCols, 1, kKv>(tile, keys, t, pages, first_key, scale, ahead, scores);
+  }
+}
+
 // The keys of one span, into tile.out and `running`.
 template <int kCols, DType kKv>
 static void attend_span(const AttentionTile<kCols>& tile, const AttentionTask& task, int64_t span,
                         int64_t num_keys, RunningSoftmax<kCols>& running) {
   constexpr int kVecs = Simd::kAttentionVecs;
-  const int64_t head_dim = task.pages.head_dim, value_dim = task.pages.value_size();
+  const KvPages& pages = task.pages;
+  const int64_t value_dim = pages.value_size();
   for (int c = 0; c < kCols; ++c) {
     running.max[c] = -__builtin_inff();
     running.sum[c] = 0.0f;
@@ -176,7 +249,7 @@ static void attend_span(const AttentionTile<kCols>& tile, const AttentionTask& t
   }
   const int64_t span_end = (span + 1) * kSpanTokens;
   const int64_t end = num_keys < span_end ? num_keys : span_end;
-  const bool few_rows = task.row_end - task.row_begin <= 4;
+  const bool few_rows = task.num_columns() <= 4 * task.group();
   for (int64_t first_key = span * kSpanTokens; first_key < end; first_key += kPageTokens) {
     const std::byte* keys = page_keys(task, first_key);
     const std::byte* values = page_values(task, first_key);
@@ -189,22 +262,17 @@ static void attend_span(const AttentionTile<kCols>& tile, const AttentionTask& t
     const int64_t num_vecs = (num_tokens + Simd::kLanes - 1) / Simd::kLanes;
     const auto scale = static_cast<float>(task.scale);
     float weights[kCols][kPageTokens];
-    int64_t t = 0;
-    for (; t + kVecs * Simd::kLanes <= num_vecs * Simd::kLanes; t += kVecs * Simd::kLanes) {
-      scores_at<kCols, kVecs, kKv>(tile, keys, t, head_dim, first_key, scale, ahead, weights);
-    }
-    for (; t < num_tokens; t += Simd::kLanes) {
-      scores_at<kCols, 1, kKv>(tile, keys, t, head_dim, first_key, scale, ahead, weights);
-    }
-    page_softmax<kCols, kKv>(weights, num_vecs, values, value_dim, running);
+    page_scores<kCols, kKv>(tile, keys, pages, first_key, num_tokens, scale, ahead, weights);
+    page_softmax<kCols, kKv>(weights, num_vecs, values + pages.value_scales_at(), running);
+    const int64_t values_ahead = pages.latent ? 0 : ahead;  // the keys' rows are the values'
     int64_t d = 0;
     for (; d + kVecs * Simd::kLanes <= value_dim; d += kVecs * Simd::kLanes) {
-      add_values_at<kCols, kVecs, kKv>(tile, values, d, value_dim, num_tokens, running.shrink,
-                                       ahead, weights);
+      add_values_at<kCols, kVecs, kKv>(tile, values, d, pages.value_stride(), num_tokens,
+                                       running.shrink, values_ahead, weights);
     }
     for (; d < value_dim; d += Simd::kLanes) {
-      add_values_at<kCols, 1, kKv>(tile, values, d, value_dim, num_tokens, running.shrink, ahead,
-                                   weights);
+      add_values_at<kCols, 1, kKv>(tile, values, d, pages.value_stride(), num_tokens,
+                                   running.shrink, values_ahead, weights);
     }
   }
 }
@@ -254,41 +322,37 @@ static void attend(const AttentionTile<kCols>& tile, const AttentionTask& task, 
 // The kCols columns of the task from `column` on.
 template <int kCols, DType kKv>
 static void attend_columns(const AttentionTask& task, int64_t column) {
-  const int64_t group = task.group();
   const int64_t head_dim = task.pages.head_dim, value_dim = task.pages.value_size();
+  SpanResult* partial =
+      task.partial != nullptr ? task.partial + (column - task.column_begin) : nullptr;
   AttentionTile<kCols> tile;
-  int64_t num_keys = 0;  // the last row sees the most
   for (int c = 0; c < kCols; ++c) {
-    const int64_t row = task.row_begin + (column + c) / group;
-    const int64_t head = task.kv_head * group + (column + c) % group;
-    tile.q[c] = task.q.row<float>(task.segment.row_begin + row) + head * head_dim;
-    tile.out[c] = task.partial != nullptr
-                      ? task.partial[column + c].out
-                      : task.out.row<float>(task.segment.row_begin + row) + head * value_dim;
-    tile.num_keys[c] = num_keys = task.segment.position + row + 1;
+    const int64_t row = task.row_of(column + c), head = task.head_of(column + c);
+    tile.q[c] = task.q.row<float>(row) + head * head_dim;
+    tile.out[c] = partial != nullptr ? partial[c].out : task.out.row<float>(row) + head * value_dim;
+    tile.num_keys[c] = task.num_keys(column + c);
   }
-  if (task.partial == nullptr) return attend<kCols, kKv>(tile, task, num_keys);
+  const int64_t num_keys = tile.num_keys[kCols - 1];  // the last row sees the most
+  if (partial == nullptr) return attend<kCols, kKv>(tile, task, num_keys);
   RunningSoftmax<kCols> running;
   attend_span<kCols, kKv>(tile, task, task.span, num_keys, running);
   for (int c = 0; c < kCols; ++c) {
-    task.partial[column + c].max = running.max[c];
-    task.partial[column + c].sum = running.sum[c];
+    partial[c].max = running.max[c];
+    partial[c].sum = running.sum[c];
   }
 }
 
-// The outputs of the task's rows from the results of all spans, [span][row][head of the group].
+// The outputs of the task's columns from the results of all spans, [span][column].
 void join_spans(const AttentionTask& task, int64_t num_spans) {
-  const int64_t group = task.group(), value_dim = task.pages.value_size();
-  const int64_t num_columns = (task.row_end - task.row_begin) * group;
-  for (int64_t column = 0; column < num_columns; ++column) {
-    SpanResult& result = task.partial[column];
+  const int64_t value_dim = task.pages.value_size();
+  for (int64_t column = task.column_begin; column < task.column_end; ++column) {
+    SpanResult& result = task.partial[column - task.column_begin];
     for (int64_t span = 1; span < num_spans; ++span) {
-      join_span(result, task.partial[span * num_columns + column], value_dim);
+      const SpanResult* of_span = &result + span * task.num_columns();
+      join_span(result, *of_span, value_dim);
     }
     divide_by_sum(result, value_dim);
-    const int64_t row = task.segment.row_begin + task.row_begin + column / group;
-    const int64_t head = task.kv_head * group + column % group;
-    float* out = task.out.row<float>(row) + head * value_dim;
+    float* out = task.out.row<float>(task.row_of(column)) + task.head_of(column) * value_dim;
     for (int64_t d = 0; d < value_dim; d += Simd::kLanes) {
       Simd::store(out + d, Simd::load(result.out + d));
     }
@@ -297,9 +361,9 @@ void join_spans(const AttentionTask& task, int64_t num_spans) {
 
 template <DType kKv>
 static void attend_all(const AttentionTask& task) {
-  const int64_t num_columns = (task.row_end - task.row_begin) * task.group();
   each_tile<Simd::kAttentionCols>(
-      0, num_columns, [&]<int kCols>(int64_t column) { attend_columns<kCols, kKv>(task, column); });
+      task.column_begin, task.column_end,
+      [&]<int kCols>(int64_t column) { attend_columns<kCols, kKv>(task, column); });
 }
 
 void attention(const AttentionTask& task) {
@@ -319,10 +383,10 @@ static inline void scatter(const T* from, T* out, int64_t step, int64_t dim) {
   for (int64_t d = 0; d < dim; ++d) out[d * step] = from[d];
 }
 
-// The same of one token's keys or values in f32, as the pages hold them. `head`: of the page's
-// part.
-static inline void store_kv(const float* from, DType dtype, std::byte* head, int64_t first,
-                            int64_t step, int64_t token, int64_t dim) {
+// The same of one token's `dim` numbers in f32, as the pages hold them: number d at index
+// first + d * step of `numbers`; in i8 with the token's scale.
+static inline void store_kv(const float* from, DType dtype, int64_t dim, std::byte* numbers,
+                            int64_t first, int64_t step, float* scale) {
   if (dtype == DType::kF16) {
     uint16_t half[kHeadDimMax];
     const Simd::F most = Simd::set1(kF16Max), least = Simd::set1(-kF16Max);
@@ -330,7 +394,7 @@ static inline void store_kv(const float* from, DType dtype, std::byte* head, int
       const Simd::F x = Simd::load(from + d);
       Simd::store_f16(half + d, Simd::min(most, Simd::max(least, x)));  // in this order NaN stays
     }
-    scatter(half, reinterpret_cast<uint16_t*>(head) + first, step, dim);
+    scatter(half, reinterpret_cast<uint16_t*>(numbers) + first, step, dim);
   } else if (dtype == DType::kI8) {
     Simd::F largest = Simd::zero();
     for (int64_t d = 0; d < dim; d += Simd::kLanes) {
@@ -342,26 +406,65 @@ static inline void store_kv(const float* from, DType dtype, std::byte* head, int
     for (int64_t d = 0; d < dim; d += Simd::kLanes) {
       Simd::store_bytes(whole + d, Simd::round(Simd::mul(Simd::load(from + d), factor)));
     }
-    scatter(whole, reinterpret_cast<int8_t*>(head) + first, step, dim);
-    reinterpret_cast<float*>(head + KvPages{.dtype = DType::kI8}.numbers_bytes(dim))[token] =
-        int8_step(max);
+    scatter(whole, reinterpret_cast<int8_t*>(numbers) + first, step, dim);
+    *scale = int8_step(max);
   } else {
-    scatter(from, reinterpret_cast<float*>(head) + first, step, dim);
+    scatter(from, reinterpret_cast<float*>(numbers) + first, step, dim);
   }
 }
 
 void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,
               const KvPages& pages, int64_t kv_head) {
-  const int64_t head_dim = pages.head_dim, value_dim = pages.value_size();
+  const int64_t value_dim = pages.value_size();
+  const int64_t key_dim = pages.latent ? pages.rest_dim() : pages.head_dim;
   for (int64_t i = 0; i < segment.num_rows; ++i) {
     const int64_t position = segment.position + i, token = position % kPageTokens;
     std::byte* page = pages.data + segment.page_table[position / kPageTokens] * pages.page_bytes();
-    const float* k_row = k.row<float>(segment.row_begin + i) + kv_head * head_dim;
+    std::byte* keys = page + pages.keys_at(kv_head);
+    std::byte* values = page + pages.values_at(kv_head);
+    const float* k_row = k.row<float>(segment.row_begin + i) + kv_head * key_dim;
     const float* v_row = v.row<float>(segment.row_begin + i) + kv_head * value_dim;
-    store_kv(k_row, pages.dtype, page + pages.keys_at(kv_head), token, kPageTokens, token,
-             head_dim);
-    store_kv(v_row, pages.dtype, page + pages.values_at(kv_head), token * value_dim, 1, token,
-             value_dim);
+    store_kv(k_row, pages.dtype, key_dim, keys,
+             pages.latent ? token * pages.head_dim + value_dim : token,
+             pages.latent ? 1 : kPageTokens,
+             reinterpret_cast<float*>(keys + pages.key_scales_at()) + token);
+    store_kv(v_row, pages.dtype, value_dim, values, token * pages.value_stride(), 1,
+             reinterpret_cast<float*>(values + pages.value_scales_at()) + token);
+  }
+}
+
+template <DType kKv>
+static void read_rows(const KvPages& pages, const int32_t* page_table, const View& k, const View& v,
+                      int64_t begin, int64_t end) {
+  const int64_t value_dim = pages.value_size();
+  for (int64_t i = begin; i < end; ++i) {
+    const std::byte* page = pages.data + page_table[i / kPageTokens] * pages.page_bytes();
+    const int64_t token = i % kPageTokens;
+    const auto copy = [&](int64_t from, int64_t dim, int64_t scales_at, float* to) {
+      Simd::F scale = Simd::zero();
+      if constexpr (kKv == DType::kI8) {
+        scale = Simd::set1(reinterpret_cast<const float*>(page + scales_at)[token]);
+      }
+      for (int64_t d = 0; d < dim; d += Simd::kLanes) {
+        Simd::F x = load_kv<kKv>(page, token * pages.head_dim + from + d);
+        if constexpr (kKv == DType::kI8) x = Simd::mul(x, scale);
+        Simd::store(to + d, x);
+      }
+    };
+    copy(0, value_dim, pages.value_scales_at(), v.row<float>(i));
+    copy(value_dim, pages.rest_dim(), pages.key_scales_at(), k.row<float>(i));
+  }
+}
+
+void read_latents(const KvPages& pages, const int32_t* page_table, const View& k, const View& v,
+                  int64_t begin, int64_t end) {
+  switch (pages.dtype) {
+    case DType::kF16:
+      return read_rows<DType::kF16>(pages, page_table, k, v, begin, end);
+    case DType::kI8:
+      return read_rows<DType::kI8>(pages, page_table, k, v, begin, end);
+    default:
+      return read_rows<DType::kF32>(pages, page_table, k, v, begin, end);
   }
 }
 

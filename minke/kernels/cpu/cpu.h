@@ -23,6 +23,8 @@
   void join_spans(const AttentionTask& task, int64_t num_spans);                                   \
   void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,           \
                 const KvPages& pages, int64_t kv_head);                                            \
+  void read_latents(const KvPages& pages, const int32_t* page_table, const View& k, const View& v, \
+                    int64_t begin, int64_t end);                                                   \
   void rms_norm(const ConstView& x, const ConstView& w, double eps, const View& y,                 \
                 int64_t row_begin, int64_t row_end);                                               \
   void swiglu(const ConstView& gate_up, const View& y, int64_t row_begin, int64_t row_end);        \

@@ -23,5 +23,8 @@ void attention(const AttentionTask& task);
 /// Copies one KV head of a segment's rows of k and v into the pages (f64, f32, f16 or i8).
 void write_kv(const ConstView& k, const ConstView& v, const AttentionSegment& segment,
               const KvPages& pages, int64_t kv_head);
+/// Rows [begin, end) of what kernels/attention.h says.
+void read_latents(const KvPages& pages, const int32_t* page_table, const View& k, const View& v,
+                  int64_t begin, int64_t end);
 
 }  // namespace minke::kernels::ref

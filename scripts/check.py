@@ -236,7 +236,7 @@ def peers(options):
     listed = subprocess.run(["bench/peers/run", "--list"], cwd=ROOT, capture_output=True, text=True,
                             check=True).stdout
     for topic in (line.split()[0] for line in listed.splitlines() if line.strip()):
-        run(["bench/peers/run", topic, "--repeats", "2"])
+        run(["bench/peers/run", topic, "--repeats", "2", "--layers", "3"])
         passed += 1
     return passed, 0
 

@@ -1,6 +1,7 @@
 #include "minke/cli/loaded_model.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "minke/base/clock.h"
 #include "minke/hub/model_store.h"
@@ -9,9 +10,9 @@
 namespace minke {
 namespace {
 
-// The matrices of the layers: what a matmul multiplies with, for every token.
+// The matrices of the layers: what a matmul multiplies with. (MLA's may be one for each head.)
 bool is_linear(const WeightInfo& weight) {
-  return weight.shape.num_dims() == 2 && weight.name != "token_embd.weight" &&
+  return weight.shape.num_dims() >= 2 && weight.name != "token_embd.weight" &&
          weight.name != "output.weight";
 }
 
@@ -100,16 +101,25 @@ void LoadFlags::add_to(Flags& flags) {
   flags.add("pin", pin, "bind each thread to a CPU");
 }
 
-ModelCost LoadedModel::cost() const {
+ModelCost LoadedModel::cost(int sequences) const {
   const ModelConfig& config = model->config();
+  const MoeConfig& moe = config.moe;
+  const double token_share =
+      moe.n_routed_experts == 0
+          ? 1.0
+          : static_cast<double>(moe.routing.top_k) / static_cast<double>(moe.n_routed_experts);
+  const double step_share = 1.0 - std::pow(1.0 - token_share, sequences);
   ModelCost cost;
   for (const WeightInfo& weight : file->weights().weights()) {
     const auto bytes = static_cast<double>(weight.bytes.size());
     const auto elements = static_cast<double>(weight.shape.num_elements());
     const bool is_table = weight.name == "token_embd.weight";
+    const bool is_expert = weight.name.find("_exps.") != std::string::npos;
     // Of an embedding that is not the head, too, a step reads only a row.
-    if (!is_table || config.tie_word_embeddings) cost.bytes_per_step += bytes;
-    if (is_linear(weight)) cost.linear_parameters += elements;
+    if (!is_table || config.tie_word_embeddings) {
+      cost.bytes_per_step += is_expert ? step_share * bytes : bytes;
+    }
+    if (is_linear(weight)) cost.linear_parameters += is_expert ? token_share * elements : elements;
   }
   cost.head_parameters = static_cast<double>(config.vocab_size * config.hidden_size);
   cost.kv_bytes_per_token = static_cast<double>(config.kv_token_bytes(engine_config.kv_dtype));

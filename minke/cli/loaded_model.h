@@ -38,7 +38,7 @@ struct LoadFlags {
 /// Bytes and operations of a model as it lies in its file, for shares of the machine's limits.
 struct ModelCost {
   double bytes_per_step = 0;      ///< weights that one decoding step reads; a tied head once
-  double linear_parameters = 0;   ///< weights of the matmuls of every token (without the head)
+  double linear_parameters = 0;   ///< weights of the matmuls of one token (without the head)
   double head_parameters = 0;     ///< weights of the head's matmul, for tokens with logits
   double kv_bytes_per_token = 0;  ///< key and value rows of one token, all layers
 };
@@ -57,7 +57,9 @@ struct LoadedModel {
   EngineConfig engine_config;  ///< context and KV format from the flags
   double load_seconds = 0;
 
-  ModelCost cost() const;
+  /// What a step with one token of each of `sequences` costs. Of a layer's experts it reads as many
+  /// as even draws would choose.
+  ModelCost cost(int sequences) const;
   /// An engine for this model with the given limits; the model must outlive it.
   Result<std::unique_ptr<Engine>> make_engine(const EngineConfig& config) const;
   /// Token ids of a conversation that is ready for the assistant's turn. `prompt_text` receives the

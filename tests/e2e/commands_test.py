@@ -124,6 +124,11 @@ class Contracts(unittest.TestCase):
                 self.assertGreater(document["peak_rss_bytes"], 1 << 20)
                 self.assertTrue(document["runs"])
 
+    def test_bench_needs_no_tokenizer(self):
+        folder = os.path.join(ROOT, "tests", "golden", "hf", "deepseek-v2")
+        document = minke_json("bench", "decode", "--model", folder, "--tokens", "4")
+        self.assertGreater(document["tokens_per_second"], 0)
+
     def test_logits_do_not_depend_on_the_chunk(self):
         whole = minke_json("logits", MODEL, "--ids", "19556,905 [11]", "--precision", "f32")
         self.assertEqual(whole["architecture"], "llama")

@@ -85,17 +85,18 @@ static inline Simd::F unbiased(Simd::I sum, int32_t sum_of_q) {
 
 // Adds block `at` of each row (block `b` of the unit) to the outputs of `half` of the panel's rows.
 template <class Format, int kRows>
-static inline void few_block(Simd::F (&f)[kRows][kHalves], const Int8View& x,
-                             const RowStarts<kRows>& rows, int64_t at, const std::byte* unit, int b,
-                             int half) {
+[[gnu::always_inline]] static inline void few_block(Simd::F (&f)[kRows][kHalves], const Int8View& x,
+                                                    const RowStarts<kRows>& rows, int64_t at,
+                                                    const std::byte* unit,
+                                                    const SmallNumbers& numbers, int b, int half) {
   constexpr int kCount = kSteps / Format::kGroups;
   const std::byte* lines = unit + Format::kLayout.quants_at + b * Format::kLayout.block_bytes;
 #pragma GCC unroll 2
   for (int g = 0; g < Format::kGroups; ++g) {
     const int j = b * Format::kGroups + g;
-    const Simd::F s = load_scale<Format>(unit, j, half);
+    const Simd::F s = load_scale<Format>(unit, numbers, j, half);
     Simd::F t = s;
-    if constexpr (Format::kHasMin) t = load_min<Format>(unit, j, half);
+    if constexpr (Format::kHasMin) t = load_min<Format>(unit, numbers, j, half);
     Simd::I sum[kRows];
     few_dots<Format, kCount>(sum, lines, g * kCount, half, x.q + at * kBlockCols, rows);
 #pragma GCC unroll 4
@@ -107,7 +108,8 @@ static inline void few_block(Simd::F (&f)[kRows][kHalves], const Int8View& x,
       if constexpr (Format::kHasMin) {
         y = Simd::fma(t, Simd::set1(input_sum<Format>(x, block, g)), y);
       }
-      if (!x.has_low[block]) continue;
+      if (!x.has_low[block]) [[likely]]
+        continue;
       Simd::I low[1];
       few_dots<Format, kCount>(low, lines, g * kCount, half, x.q_low, RowStarts<1>{block});
       y = Simd::fma(unbiased<Format>(low[0], group_sum<Format>(x.q_low_sum, block, g)),
@@ -116,15 +118,28 @@ static inline void few_block(Simd::F (&f)[kRows][kHalves], const Int8View& x,
   }
 }
 
-template <class Format, int kRows>
-static inline void few_sums(const Int8View& x, const RowStarts<kRows>& rows, const std::byte* unit,
-                            Simd::F (&f)[kRows][kHalves]) {
-  for (auto& of_row : f) {
-    for (Simd::F& value : of_row) value = Simd::zero();
+// The sums of kPanels panels (the gate's and the up's), unit by unit in turn: each is a stream that
+// the hardware's prefetcher follows, where one after the other it would begin anew with each.
+template <class Format, int kRows, int kPanels>
+static inline void few_sums(const Int8View& x, const RowStarts<kRows>& rows,
+                            const std::byte* (&units)[kPanels],
+                            Simd::F (&f)[kPanels][kRows][kHalves]) {
+  for (auto& of_panel : f) {
+    for (auto& of_row : of_panel) {
+      for (Simd::F& value : of_row) value = Simd::zero();
+    }
   }
-  for (int64_t at = 0; at < x.num_blocks(); unit += Format::kLayout.unit_bytes) {
-    for (int b = 0; b < Format::kBlocks; ++b, ++at) {
-      for (int h = 0; h < kHalves; ++h) few_block<Format>(f, x, rows, at, unit, b, h);
+  for (int64_t at = 0; at < x.num_blocks(); at += Format::kBlocks) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) {
+      SmallNumbers numbers;
+      unpack_numbers<Format>(units[p], numbers);
+      for (int b = 0; b < Format::kBlocks; ++b) {
+        for (int h = 0; h < kHalves; ++h) {
+          few_block<Format>(f[p], x, rows, at + b, units[p], numbers, b, h);
+        }
+      }
+      units[p] += Format::kLayout.unit_bytes;
     }
   }
 }
@@ -140,18 +155,18 @@ static void int8_few(const Int8View& x, const PackedView& w, const View& y, bool
     rows.block[r] = (r < x.rows ? r : x.rows - 1) * x.num_blocks();
   }
   for (int64_t p = panel_begin; p < panel_end; ++p) {
-    const std::byte* panel = w.data + p * panel_bytes;
-    Simd::F f[kRows][kHalves];
-    few_sums<Format>(x, rows, panel, f);
-    if constexpr (kSwiglu) {
-      Simd::F up[kRows][kHalves];
-      few_sums<Format>(x, rows, panel + w.num_panels() / 2 * panel_bytes, up);
-      for (int r = 0; r < kRows; ++r) {
-        for (int h = 0; h < kHalves; ++h) f[r][h] = swiglu_of(f[r][h], up[r][h]);
-      }
+    constexpr int kPanels = kSwiglu ? 2 : 1;
+    const std::byte* units[kPanels];
+    for (int i = 0; i < kPanels; ++i) {
+      units[i] = w.data + (p + i * (w.num_panels() / 2)) * panel_bytes;
     }
+    Simd::F f[kPanels][kRows][kHalves];
+    few_sums<Format>(x, rows, units, f);
     for (int r = 0; r < kRows && r < x.rows; ++r) {
-      store_panel(f[r], add, y.row<float>(r) + p * kPanelRows, w.rows - p * kPanelRows);
+      if constexpr (kSwiglu) {
+        for (int h = 0; h < kHalves; ++h) f[0][r][h] = swiglu_of(f[0][r][h], f[1][r][h]);
+      }
+      store_panel(f[0][r], add, y.row<float>(r) + p * kPanelRows, w.rows - p * kPanelRows);
     }
   }
 }
@@ -428,60 +443,4 @@ void matmul_int8(const Int8View& x, const PackedView& w, const View& y, bool add
 void matmul_int8_swiglu(const Int8View& x, const PackedView& w, const View& y, int64_t panel_begin,
                         int64_t panel_end, std::byte* scratch) {
   int8_formats<true>(x, w, y, false, panel_begin, panel_end, scratch);
-}
-
-// Stores values * factor rounded to nearest even as int8, and the sums of its two sixteens; what
-// the rounding left, in units of `step`, is put in `rest`.
-template <int kVecs>
-static inline void store_rounded(const Simd::F (&values)[kVecs], float factor, int8_t* q,
-                                 float step, Simd::F (&rest)[kVecs], int32_t* sums) {
-  for (int v = 0; v < kVecs; ++v) {
-    const Simd::F whole = Simd::round(Simd::mul(values[v], Simd::set1(factor)));
-    Simd::store_bytes(q + v * Simd::kLanes, whole);
-    rest[v] = Simd::fma(whole, Simd::set1(-step), values[v]);
-  }
-  for (int g = 0; g < 2; ++g) sums[g] = Simd::sum_bytes16(q + 16 * g);
-}
-
-static inline float block_max(const float* in) {
-  Simd::F largest = Simd::zero();
-  for (int k = 0; k < kBlockCols; k += Simd::kLanes) {
-    largest = Simd::max(largest, Simd::abs(Simd::load(in + k)));
-  }
-  return Simd::max_of(largest);
-}
-
-// Block `at` of `out`; `max` is its max|x|.
-static inline void quantize_block(const float* in, float max, bool has_low, const Int8View& out,
-                                  int64_t at) {
-  constexpr int kVecs = kBlockCols / Simd::kLanes;
-  const float inverse = int8_factor(max), step = int8_step(max);
-  int32_t* sum = out.q_sum + 2 * at;
-  int32_t* low_sum = out.q_low_sum + 2 * at;
-  Simd::F values[kVecs], rest[kVecs], lost[kVecs];
-  for (int v = 0; v < kVecs; ++v) values[v] = Simd::load(in + v * Simd::kLanes);
-  store_rounded(values, inverse, out.q + at * kBlockCols, step, rest, sum);
-  low_sum[0] = low_sum[1] = 0;
-  if (has_low) {
-    store_rounded(rest, 128.0f * inverse, out.q_low + at * kBlockCols, 0.0f, lost, low_sum);
-  }
-  out.has_low[at] = has_low;
-  out.scale[at] = step;
-  out.scale_sum[at] = sum_of_inputs(step, sum[0] + sum[1], low_sum[0] + low_sum[1]);
-}
-
-void quantize_int8(const ConstView& x, const Int8View& out, int64_t row_begin, int64_t row_end) {
-  for (int64_t row = row_begin; row < row_end; ++row) {
-    const float* in = x.row<float>(row);
-    float* max = out.scale + row * out.num_blocks();  // until the scales take its place
-    float sum_of_max = 0.0f;
-    for (int64_t b = 0; b < out.num_blocks(); ++b) {
-      max[b] = block_max(in + b * kBlockCols);
-      sum_of_max += max[b];
-    }
-    const float bound = low_bound(sum_of_max, out.num_blocks());
-    for (int64_t b = 0; b < out.num_blocks(); ++b) {
-      quantize_block(in + b * kBlockCols, max[b], max[b] > bound, out, row * out.num_blocks() + b);
-    }
-  }
 }

@@ -16,6 +16,10 @@ namespace minke::kernels::neon_i8mm {
 
 #include "minke/kernels/cpu/matmul_int8_impl.h"
 
+#include "minke/kernels/cpu/quantize_impl.h"
+
+#include "minke/kernels/cpu/kv_pages_impl.h"
+
 #include "minke/kernels/cpu/attention_impl.h"
 }  // namespace minke::kernels::neon_i8mm
 #endif

@@ -74,6 +74,10 @@ struct Simd : X86 {
     if (from < to) a = _mm256_slli_epi16(a, to - from);
     return _mm256_and_si256(a, mask);
   }
+  // q | bits(a, from, to, count).
+  static I or_bits(I q, I a, int from, int to, int count) {
+    return or_int(q, bits(a, from, to, count));
+  }
   static I load_table(const int8_t* table) {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   }
@@ -81,7 +85,6 @@ struct Simd : X86 {
   static I bytes_to_int(const void* p) {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
   }
-  static I shift_right(I a, int count) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128(count)); }
   static I broadcast4(const void* p) {
     int32_t bytes;
     __builtin_memcpy(&bytes, p, 4);

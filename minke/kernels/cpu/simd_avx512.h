@@ -67,25 +67,33 @@ struct Simd : X86 {
   static I load_int(const void* p) { return _mm512_loadu_si512(p); }
   static void store_int(void* p, I x) { _mm512_storeu_si512(p, x); }
   static I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
-  static I or_int(I a, I b) { return _mm512_or_si512(a, b); }
   static I set1_int(int32_t x) { return _mm512_set1_epi32(x); }
   // `count` bits of each byte from bit `from` on, moved to bit `to`; the others 0.
   static I bits(I a, int from, int to, int count) {
-    const I mask = _mm512_set1_epi8(static_cast<char>(((1 << count) - 1) << to));
-    if (from > to) a = _mm512_srli_epi16(a, static_cast<unsigned>(from - to));
-    if (from < to) a = _mm512_slli_epi16(a, static_cast<unsigned>(to - from));
-    return _mm512_and_si512(a, mask);
+    return _mm512_and_si512(moved(a, from, to), mask_of(to, count));
+  }
+  // q | bits(a, from, to, count).
+  static I or_bits(I q, I a, int from, int to, int count) {
+    constexpr int kFirstOrBothOthers = 0xF8;
+    return _mm512_ternarylogic_epi32(q, moved(a, from, to), mask_of(to, count), kFirstOrBothOthers);
+  }
+  static I mask_of(int to, int count) {
+    return _mm512_set1_epi8(static_cast<char>(((1 << count) - 1) << to));
+  }
+  static I moved(I a, int from, int to) {
+    if (from > to) return _mm512_srli_epi16(a, static_cast<unsigned>(from - to));
+    if (from < to) return _mm512_slli_epi16(a, static_cast<unsigned>(to - from));
+    return a;
   }
   // The 16 bytes of a table for lookup(), which takes of each byte of `index` (0..15) its entry.
   static I load_table(const int8_t* table) {
     return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   }
   static I lookup(I table, I index) { return _mm512_shuffle_epi8(table, index); }
-  // kLanes unsigned bytes, each in a lane; and lanes shifted.
+  // kLanes unsigned bytes, each in a lane.
   static I bytes_to_int(const void* p) {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   }
-  static I shift_right(I a, int count) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(count)); }
   static I broadcast4(const void* p) {
     int32_t bytes;
     __builtin_memcpy(&bytes, p, 4);

@@ -72,6 +72,10 @@ struct Simd {
     const uint8x16_t mask = vdupq_n_u8(static_cast<uint8_t>(((1 << count) - 1) << to));
     return vreinterpretq_s32_u8(vandq_u8(vshlq_u8(vreinterpretq_u8_s32(a), shift), mask));
   }
+  // q | bits(a, from, to, count).
+  static I or_bits(I q, I a, int from, int to, int count) {
+    return or_int(q, bits(a, from, to, count));
+  }
   static I load_table(const int8_t* table) { return bytes(vld1q_s8(table)); }
   static I lookup(I table, I index) {
     return bytes(vqtbl1q_s8(bytes(table), vreinterpretq_u8_s32(index)));
@@ -80,9 +84,6 @@ struct Simd {
     uint8x8_t eight = {};
     __builtin_memcpy(&eight, p, 4);
     return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(eight))));
-  }
-  static I shift_right(I a, int count) {
-    return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), vdupq_n_s32(-count)));
   }
   static I broadcast4(const void* p) {
     int32_t four;

@@ -217,6 +217,7 @@ def golden(options):
                     ["tests/golden/llama_train.py", "--check"],
                     ["tests/golden/hf_models.py", "--check", "--minke", binary()],
                     ["tests/golden/formats/decode.py", "--check"],
+                    ["tests/golden/formats/fp8.py", "--check"],
                     ["tests/golden/formats/encode.py", "--check", "--model", model_path() or ""],
                     ["tests/golden/tokenizer_hf.py", "--check"],
                     ["tests/golden/tokenizer_peers.py"],

@@ -23,9 +23,12 @@ bool has_linear(const WeightFile& file, const Predicate& predicate) {
   });
 }
 
+// Whether it is multiplied in whole numbers under --precision int8.
+bool is_quantized(DType dtype) { return is_block_quantized(dtype) || dtype == DType::kF8E4M3; }
+
 Result<Precision> choose_precision(const WeightFile& file, const LoadFlags& flags,
                                    const Device& device) {
-  const bool quantized = has_linear(file, is_block_quantized);
+  const bool quantized = has_linear(file, is_quantized);
   if (flags.precision.empty()) {
     const bool halves =
         has_linear(file, [](DType dtype) { return dtype == DType::kF16 || dtype == DType::kBf16; });

@@ -14,6 +14,9 @@ void decode_f16(const std::byte* blocks, int64_t num_blocks, float* out);
 void encode_f16(const float* values, int64_t num_blocks, std::byte* blocks);
 void decode_bf16(const std::byte* blocks, int64_t num_blocks, float* out);
 void encode_bf16(const float* values, int64_t num_blocks, std::byte* blocks);
+void decode_f8_e4m3(const std::byte* blocks, int64_t num_blocks, float* out);
+void encode_f8_e4m3(const float* values, int64_t num_blocks, std::byte* blocks);
+void decode_f8_e8m0(const std::byte* blocks, int64_t num_blocks, float* out);
 
 /// Those of a block format: decode_blocks() and encode_blocks() with its row.
 template <DType kFormat>

@@ -11,6 +11,15 @@
 
 namespace minke {
 
+/// What an FP8 matrix's numbers are multiplied by: one f32 or f8_e8m0 for each block of the matrix,
+/// row-major; blocks at the right and lower edge may be cut off.
+struct BlockScales {
+  std::span<const std::byte> bytes;  ///< empty: no scales
+  DType dtype = DType::kF32;
+  int64_t block_rows = 0;
+  int64_t block_cols = 0;
+};
+
 /// One tensor in a file: row-major, outermost dimension first (a matrix is [out, in]); `bytes` has
 /// been checked to be exactly what dtype and shape need and lies in the file's map.
 struct WeightInfo {
@@ -18,7 +27,12 @@ struct WeightInfo {
   DType dtype = DType::kF32;
   Shape shape;
   std::span<const std::byte> bytes;
+  BlockScales scales = {};
 };
+
+/// Decodes rows first .. first + count - 1 of a matrix, whose rows must be whole blocks of its
+/// format, with its scales: out[count, cols].
+void decode_rows(const WeightInfo& matrix, int64_t first, int64_t count, float* out);
 
 /// Named tensors in a file, whatever its format. Owns the map that the bytes lie in.
 class WeightFile {

@@ -184,7 +184,8 @@ int64_t packed_bytes(DType dtype, int64_t rows, int64_t cols) {
 }
 
 bool packable(DType dtype, int64_t cols) {
-  if (dtype == DType::kI32 || dtype == DType::kI8) return false;
+  constexpr DType kNever[] = {DType::kI32, DType::kI8, DType::kF8E4M3, DType::kF8E8M0};
+  if (std::find(std::begin(kNever), std::end(kNever), dtype) != std::end(kNever)) return false;
   return cols > 0 && cols % dtype_info(dtype).block_size == 0;
 }
 

@@ -32,7 +32,7 @@ Result<void> Decoder::read_rope_divisors(const WeightFile& file) {
 
 Result<void> Decoder::load(const Device& device, const WeightFile& file,
                            const LoadOptions& options) {
-  ParameterLoader loader(device, file, store_);
+  ParameterLoader loader(device, file, store_, options.precision);
   MK_ASSIGN(auto embedding,
             loader.matrices({{"token_embd.weight", config_.vocab_size}}, config_.hidden_size));
   embedding_ = embedding.front();
@@ -81,6 +81,7 @@ Result<ModelConfig> decoder_config(const ModelSettings& settings, std::string_vi
   MK_ASSIGN(const auto rope, settings.rope(config.max_position_embeddings));
   config.rope_theta = rope.theta;
   config.rope_scaling = rope.scaling;
+  MK_ASSIGN(config.fp8_blocks, settings.fp8_blocks());
   return config;
 }
 

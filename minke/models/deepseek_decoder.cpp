@@ -160,7 +160,7 @@ Result<void> DeepSeekDecoder::load_ffn(ParameterLoader& loader, const std::strin
 Result<void> DeepSeekDecoder::load_block(ParameterLoader& loader, const std::string& prefix,
                                          Precision precision) {
   precision_ = precision;
-  const bool dense = static_cast<int64_t>(layers_.size()) < config_.moe.first_k_dense_replace;
+  const bool dense = !config_.moe.has_experts(static_cast<int64_t>(layers_.size()));
   Layer& layer = layers_.emplace_back();
   MK_TRY(load_attention(loader, prefix, layer.attention));
   MK_ASSIGN(layer.ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
@@ -224,8 +224,7 @@ Result<MoeConfig> moe_config(const ModelSettings& settings, int64_t num_layers) 
   MoeConfig moe;
   MK_ASSIGN(moe.first_k_dense_replace, settings.size("first_k_dense_replace", 0, 1000, 0));
   MK_ASSIGN(moe.n_routed_experts, settings.size("n_routed_experts", 0, 1 << 16, 0));
-  if (moe.n_routed_experts == 0) moe.first_k_dense_replace = num_layers;
-  if (moe.first_k_dense_replace >= num_layers) return moe;
+  if (moe.n_routed_experts == 0 || moe.first_k_dense_replace >= num_layers) return moe;
   MK_ASSIGN(moe.n_shared_experts, settings.size("n_shared_experts", 0, 1 << 10, 0));
   MK_ASSIGN(moe.moe_intermediate_size, settings.size("moe_intermediate_size", 1, 1 << 22));
   MK_ASSIGN(moe.routing.top_k, settings.size("num_experts_per_tok", 1, moe.n_routed_experts));

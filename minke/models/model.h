@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -6,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "minke/format/fp8_scales.h"
 #include "minke/format/gguf.h"
 #include "minke/format/weight_file.h"
 #include "minke/nn/attention.h"
@@ -31,9 +33,19 @@ struct MoeConfig {
   int64_t n_routed_experts = 0;
   int64_t n_shared_experts = 0;  ///< one feed-forward of so many times the width
   int64_t moe_intermediate_size = 0;
-  int64_t first_k_dense_replace = 0;  ///< layers with an ordinary feed-forward
-  kernels::RouteArgs routing;         ///< without the bias, which is a weight
-  bool has_bias = false;              ///< e_score_correction_bias (V3)
+  int64_t first_k_dense_replace = 0;     ///< layers with an ordinary feed-forward
+  int64_t decoder_sparse_step = 1;       ///< Qwen3: only every so many layers have experts
+  std::vector<int64_t> mlp_only_layers;  ///< Qwen3: these have not
+  kernels::RouteArgs routing;            ///< without the bias, which is a weight
+  bool has_bias = false;                 ///< e_score_correction_bias (V3)
+
+  /// Whether layer `index` has experts, else it has an ordinary feed-forward.
+  bool has_experts(int64_t index) const {
+    return n_routed_experts > 0 && index >= first_k_dense_replace &&
+           (index + 1) % decoder_sparse_step == 0 &&
+           std::find(mlp_only_layers.begin(), mlp_only_layers.end(), index) ==
+               mlp_only_layers.end();
+  }
 };
 
 /// The shape of a decoder. Field names are those of Hugging Face's config.json.
@@ -56,6 +68,7 @@ struct ModelConfig {
   kernels::RopeStyle rope_style = kernels::RopeStyle::kInterleaved;
   MlaConfig mla;
   MoeConfig moe;
+  Fp8Blocks fp8_blocks;  ///< of weights in FP8
 
   /// The KV cache's pages as layer 0 sees them, still without memory.
   kernels::KvPages kv_pages(DType kv_dtype) const {

@@ -17,12 +17,12 @@ constexpr size_t kConfigBytesMax = size_t{4} << 20;
 // The tensors of a checkpoint under GGUF's names; those that no model of ours has are left out.
 class HfWeights final : public SortedWeights {
  public:
-  explicit HfWeights(SafetensorsFile file) : file_(std::move(file)) {
-    for (const WeightInfo& info : file_.weights()) {
+  HfWeights(SafetensorsFile file, std::vector<WeightInfo> weights) : file_(std::move(file)) {
+    for (WeightInfo& info : weights) {
       const auto name = gguf_name_of(info.name);
       if (!name) continue;
-      weights_.push_back(info);
-      weights_.back().name = *name;
+      info.name = *name;
+      weights_.push_back(std::move(info));
     }
     sort_weights();
   }
@@ -83,7 +83,9 @@ Result<ModelFile> ModelFile::open_folder(const fs::path& folder) {
   file.folder_ = folder;
   MK_ASSIGN(file.config_, config_from_hf(config));
   MK_ASSIGN(SafetensorsFile weights, SafetensorsFile::open(is_there(index) ? index : single));
-  file.weights_ = std::make_unique<HfWeights>(std::move(weights));
+  std::vector<WeightInfo> infos = weights.weights();
+  MK_TRY(attach_fp8_scales(infos, file.config_.fp8_blocks));
+  file.weights_ = std::make_unique<HfWeights>(std::move(weights), std::move(infos));
   return file;
 }
 

@@ -150,6 +150,21 @@ Result<std::string> ModelSettings::text(std::string_view field,
   return value->as_string();
 }
 
+Result<std::vector<int64_t>> ModelSettings::sizes(std::string_view field, int64_t low,
+                                                  int64_t high) const {
+  const Json* value = find(field);
+  if (value == nullptr) return std::vector<int64_t>();
+  std::vector<int64_t> out;
+  const bool is_list = value->is_array();
+  for (const Json& item : is_list ? value->as_array() : Json::Array()) {
+    if (item.is_int() && item.as_int() >= low && item.as_int() <= high) {
+      out.push_back(item.as_int());
+    }
+  }
+  if (is_list && out.size() == value->as_array().size()) return out;
+  return wrong(field, fmt::format("a list of whole numbers from {} to {}", low, high));
+}
+
 Result<void> refuse_settings(const ModelSettings& settings,
                              std::span<const std::string_view> flags) {
   for (const std::string_view field : flags) {

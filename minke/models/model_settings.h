@@ -4,8 +4,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "minke/base/json.h"
+#include "minke/format/fp8_scales.h"
 #include "minke/format/gguf.h"
 #include "minke/nn/rope_table.h"
 
@@ -40,6 +42,11 @@ class ModelSettings {
     double mscale_all_dim = 0.0;  ///< DeepSeek's, which the scores' scale takes
   };
   Result<Rope> rope(int64_t max_position_embeddings) const;
+  /// A list of whole numbers in [low, high]; empty where there is none or it is null.
+  Result<std::vector<int64_t>> sizes(std::string_view field, int64_t low, int64_t high) const;
+  /// How the weights are quantised, by config.json's quantization_config: not at all, or in FP8 in
+  /// blocks; kUsage for other methods, which are named.
+  Result<Fp8Blocks> fp8_blocks() const;
 
  private:
   explicit ModelSettings(Json config) : config_(std::move(config)) {}

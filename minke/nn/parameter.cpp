@@ -126,7 +126,7 @@ Result<std::vector<float>> ParameterLoader::decoded(const std::string& name, con
                 name, shape.back(), format.name, format.block_size);
   }
   std::vector<float> values(static_cast<size_t>(shape.num_elements()));
-  format.decode(info->bytes.data(), shape.num_elements() / format.block_size, values.data());
+  decode_rows(*info, 0, shape.num_elements() / shape.back(), values.data());
   file_.drop(info->bytes);
   return values;
 }
@@ -139,10 +139,44 @@ const Parameter* ParameterLoader::made(const std::string& name, DType dtype, int
   return &store_.add(std::move(parameter));
 }
 
+// The format in which a matrix lies in memory.
+DType ParameterLoader::packed_dtype(const WeightInfo& info) const {
+  if (info.dtype != DType::kF8E4M3) return info.dtype;
+  if (precision_ == Precision::kF32) return DType::kF32;
+  const bool fits_blocks = info.shape.back() % dtype_info(DType::kQ8_0).block_size == 0;
+  return precision_ == Precision::kInt8 && fits_blocks ? DType::kQ8_0 : DType::kBf16;
+}
+
+// Packs a matrix in `dtype`. Where the file has another format, a few panels at a time are decoded
+// and encoded.
+void ParameterLoader::pack(const WeightInfo& info, DType dtype, std::byte* packed) const {
+  const int64_t rows = info.shape[0], cols = info.shape[1];
+  if (dtype == info.dtype) {
+    kernels::pack(device_, info.bytes.data(), dtype, rows, cols, packed);
+    return;
+  }
+  constexpr int64_t kRows = 16 * kernels::kPanelRows;
+  const DTypeInfo& format = dtype_info(dtype);
+  const int64_t row_bytes = dtype_bytes(dtype, cols);
+  std::vector<std::byte> encoded(static_cast<size_t>(std::min(kRows, rows) * row_bytes));
+  for (int64_t first = 0; first < rows; first += kRows) {
+    const int64_t count = std::min(kRows, rows - first);
+    device_.pool().parallel_for(count, 4, [&](int64_t begin, int64_t end, int) {
+      std::vector<float> row(static_cast<size_t>(cols));
+      for (int64_t i = begin; i < end; ++i) {
+        decode_rows(info, first + i, 1, row.data());
+        format.encode(row.data(), cols / format.block_size, encoded.data() + i * row_bytes);
+      }
+    });
+    kernels::pack(device_, encoded.data(), dtype, count, cols, packed);
+    packed += kernels::packed_bytes(dtype, count, cols);
+  }
+}
+
 Result<const WeightInfo*> ParameterLoader::find_matrix(const std::string& name, int64_t rows,
                                                        int64_t cols) {
   MK_ASSIGN(const WeightInfo* info, find(name, {rows, cols}));
-  if (!kernels::packable(info->dtype, cols)) {
+  if (!kernels::packable(packed_dtype(*info), cols)) {
     return fail(ErrorCode::kCorrupt, "tensor '{}' is {} wide, no multiple of {}'s block of {}",
                 name, cols, dtype_info(info->dtype).name, dtype_info(info->dtype).block_size);
   }
@@ -151,8 +185,8 @@ Result<const WeightInfo*> ParameterLoader::find_matrix(const std::string& name, 
 
 Result<Parameter> ParameterLoader::matrix(const std::string& name, int64_t rows, int64_t cols) {
   MK_ASSIGN(const WeightInfo* info, find_matrix(name, rows, cols));
-  Parameter parameter = empty_matrix(info->dtype, rows, cols);
-  kernels::pack(device_, info->bytes.data(), info->dtype, rows, cols, parameter.value.view().data);
+  Parameter parameter = empty_matrix(packed_dtype(*info), rows, cols);
+  pack(*info, parameter.dtype, parameter.value.view().data);
   file_.drop(info->bytes);
   return parameter;
 }
@@ -168,16 +202,17 @@ Result<std::vector<const Parameter*>> ParameterLoader::matrices(const std::vecto
   for (size_t first = 0; first < wanted.size();) {
     size_t last = first + 1;
     int64_t rows = wanted[first].rows;
-    while (last < wanted.size() && infos[last]->dtype == infos[first]->dtype &&
+    const DType dtype = packed_dtype(*infos[first]);
+    while (last < wanted.size() && packed_dtype(*infos[last]) == dtype &&
            rows % kernels::kPanelRows == 0) {
       rows += wanted[last++].rows;
     }
-    Parameter parameter = empty_matrix(infos[first]->dtype, rows, cols);
+    Parameter parameter = empty_matrix(dtype, rows, cols);
     std::byte* to = parameter.value.view().data;
     for (size_t i = first; i < last; ++i) {
       parameter.names.push_back(wanted[i].name);
       parameter.name_rows.push_back(wanted[i].rows);
-      kernels::pack(device_, infos[i]->bytes.data(), parameter.dtype, wanted[i].rows, cols, to);
+      pack(*infos[i], parameter.dtype, to);
       to += kernels::packed_bytes(parameter.dtype, wanted[i].rows, cols);
       file_.drop(infos[i]->bytes);
     }

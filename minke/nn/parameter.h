@@ -7,6 +7,7 @@
 #include "minke/autograd/context.h"
 #include "minke/base/result.h"
 #include "minke/format/weight_file.h"
+#include "minke/nn/precision.h"
 #include "minke/ops/ops.h"
 
 namespace minke {
@@ -57,8 +58,12 @@ class ParameterStore {
 /// Loads named tensors of a file into parameters, checking shapes and formats on the way.
 class ParameterLoader {
  public:
-  ParameterLoader(const Device& device, const WeightFile& file, ParameterStore& store)
-      : device_(device), file_(file), store_(store) {}
+  /// `precision` says what FP8 matrices become, for which there are no products: f32 or bf16 for
+  /// those precisions, and q8_0 for int8 (bf16 where the width is no multiple of 32). They keep
+  /// their values in f32, and in bf16 where the scales are powers of two.
+  ParameterLoader(const Device& device, const WeightFile& file, ParameterStore& store,
+                  Precision precision)
+      : device_(device), file_(file), store_(store), precision_(precision) {}
 
   struct Matrix {
     std::string name;
@@ -84,17 +89,20 @@ class ParameterLoader {
   Result<const Parameter*> vectors(const std::vector<Matrix>& wanted);
 
   /// Matrices [rows, cols] of the same input, packed. Neighbours of one format share a Parameter,
-  /// so the result has one Parameter when all formats agree. Every rows must be a multiple of 16
-  /// unless there is one matrix. The file's pages are dropped as they are packed.
+  /// so the result has one Parameter when all formats agree. The file's pages are dropped as they
+  /// are packed.
   Result<std::vector<const Parameter*>> matrices(const std::vector<Matrix>& wanted, int64_t cols);
 
  private:
   Result<const WeightInfo*> find(const std::string& name, const Shape& shape);
   Result<const WeightInfo*> find_matrix(const std::string& name, int64_t rows, int64_t cols);
+  DType packed_dtype(const WeightInfo& info) const;
+  void pack(const WeightInfo& info, DType dtype, std::byte* packed) const;
 
   const Device& device_;
   const WeightFile& file_;
   ParameterStore& store_;
+  Precision precision_;
 };
 
 }  // namespace minke

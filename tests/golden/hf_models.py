@@ -4,7 +4,7 @@
 tests/golden/hf/CASE/ holds config.json and the weights as save_pretrained() wrote them, and
 expected.safetensors with `ids` [n] and `logits` [n, vocab] in f32. tests/models compares.
 
-    hf_models.py                          # writes the folders
+    hf_models.py [--case CASE]            # writes the folders
     hf_models.py --check                  # computes the logits afresh and compares
     hf_models.py --minke BINARY [--seed N] [--rounds N]
         # other shapes, at random: up to 300 tokens, in one chunk, in chunks and one by one
@@ -87,6 +87,18 @@ def deepseek_v3(transformers, rng, shape):
                                          **mla_and_moe(rng, shape))
 
 
+def wide(make_config):
+    """With matrices of more than one FP8 block, cut off at their edges."""
+    def make(transformers, rng, shape):
+        shape["hidden_size"] = rng.choice([136, 160])
+        shape["intermediate_size"] = rng.choice([130, 160])
+        config = make_config(transformers, rng, shape)
+        if hasattr(config, "kv_lora_rank"):
+            config.kv_lora_rank = rng.choice([130, 560])
+        return config
+    return make
+
+
 # case: its config, the format of its weights, bytes of a shard
 CASES = {
     "llama": (llama(DEFAULT_ROPE), "float32", "1GB"),
@@ -97,6 +109,8 @@ CASES = {
     "qwen3": (qwen3, "bfloat16", "1GB"),
     "deepseek-v2": (deepseek_v2, "bfloat16", "1GB"),
     "deepseek-v3": (deepseek_v3, "bfloat16", "1GB"),
+    "deepseek-v3-fp8": (wide(deepseek_v3), "fp8", "1GB"),
+    "qwen3-fp8": (wide(qwen3), "fp8-ue8m0", "1GB"),
 }
 
 
@@ -125,10 +139,11 @@ def golden_shape(case):
 
 
 def make_model(make_config, shape, dtype, seed):
-    """A model whose weights are random and exact in `dtype`, in f32."""
+    """A model in f32 whose weights are random and exact in `dtype` (before FP8: bfloat16)."""
     import torch
     import transformers
 
+    dtype = plain(dtype)
     torch.manual_seed(seed)
     config = make_config(transformers, random.Random(seed), dict(shape))
     # The grouped kernel of experts refuses odd widths.
@@ -142,7 +157,9 @@ def make_model(make_config, shape, dtype, seed):
             if weight.ndim == 1:
                 weight.normal_(1.0 if "norm" in name else 0.0, 0.3)
             else:
-                weight.normal_(0.0, 1.0 if "embed" in name else 0.18)
+                # Wide matrices smaller: logits of one size have errors of one size.
+                spread = 0.18 * min(1.0, (40 / weight.shape[-1]) ** 0.5)
+                weight.normal_(0.0, 1.0 if "embed" in name else spread)
             weight.copy_(weight.to(getattr(torch, dtype)).float())
     return model.eval().float()
 
@@ -154,31 +171,136 @@ def logits_of(model, ids):
         return model(torch.tensor([ids])).logits[0]
 
 
+def plain(dtype):
+    return "bfloat16" if dtype.startswith("fp8") else dtype
+
+
 def save(model, folder, dtype, shard):
+    """Writes the checkpoint; returns the model as it is read back, which FP8 changes."""
+    import copy
+
     import torch
 
-    model.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size=shard)
-    model.float()
+    # A copy, for this rounds the rope's frequencies too.
+    rounded = copy.deepcopy(model).to(getattr(torch, plain(dtype)))
+    rounded.save_pretrained(folder, max_shard_size=shard)
+    if not dtype.startswith("fp8"):
+        return model
+    to_fp8(folder, dtype, shards=1 if shard == "1GB" else 2)
+    return load(folder)
+
+
+def read_tensors(folder):
+    import glob
+
+    import safetensors.torch
+
+    tensors = {}
+    for path in sorted(glob.glob(os.path.join(folder, "model*.safetensors"))):
+        tensors.update(safetensors.torch.load_file(path))
+    return tensors
+
+
+def change_config(folder, change):
+    path = os.path.join(folder, "config.json")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    change(config)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file, indent=2)
+
+
+def in_blocks(matrix, size=128):
+    """Views of a matrix's blocks, those at its edges cut off, with their places."""
+    for i, rows in enumerate(matrix.split(size)):
+        for j, block in enumerate(rows.split(size, dim=1)):
+            yield i, j, block
+
+
+def to_fp8(folder, dtype, shards):
+    """Turns a checkpoint into FP8 as DeepSeek-V3's: each block of 128 x 128 over 448 of its
+    largest number, or over the next power of two of that (fp8-ue8m0), in f32 or f8_e8m0."""
+    import glob
+
+    import safetensors.torch
+    import torch
+
+    tensors = read_tensors(folder)
+    for path in glob.glob(os.path.join(folder, "model*.safetensors*")):
+        os.remove(path)
+    for name in [name for name in tensors if name.endswith("_proj.weight")]:
+        weight = tensors[name].float()
+        scales = torch.empty(-(-weight.shape[0] // 128), -(-weight.shape[1] // 128))
+        for i, j, block in in_blocks(weight):
+            scale = block.abs().max() / 448
+            scales[i, j] = torch.exp2(scale.log2().ceil()) if dtype == "fp8-ue8m0" else scale
+            block /= scales[i, j]
+        tensors[name] = weight.to(torch.float8_e4m3fn)
+        if dtype == "fp8-ue8m0" and "k_proj" not in name:  # both ways in one checkpoint
+            scales = scales.to(torch.float8_e8m0fnu)
+        tensors[name + "_scale_inv"] = scales
+    names = sorted(tensors)
+    weight_map = {}
+    for shard in range(shards):  # a matrix and its scales in different files
+        file = "model.safetensors" if shards == 1 else f"model-{shard}.safetensors"
+        part = {name: tensors[name].contiguous() for name in names[shard::shards]}
+        weight_map.update(dict.fromkeys(part, file))
+        safetensors.torch.save_file(part, os.path.join(folder, file))
+    if shards > 1:
+        with open(os.path.join(folder, "model.safetensors.index.json"), "w") as file:
+            json.dump({"weight_map": weight_map}, file)
+    quantization = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+                    "weight_block_size": [128, 128]}
+    if dtype == "fp8-ue8m0":
+        quantization["scale_fmt"] = "ue8m0"
+    change_config(folder, lambda config: config.update(quantization_config=quantization))
+
+
+def load(folder):
+    """The model of a folder in f32; what is FP8 is multiplied out here."""
+    import safetensors.torch
+    import transformers
+
+    def from_folder(name):
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            name, dtype="float32", experts_implementation="eager").eval()
+
+    tensors = read_tensors(folder)
+    scales = {name: tensors.pop(name) for name in list(tensors) if name.endswith("_scale_inv")}
+    if not scales:
+        return from_folder(folder)
+    for name, grid in scales.items():
+        matrix = tensors[name.removesuffix("_scale_inv")].float()
+        for i, j, block in in_blocks(matrix):
+            block *= grid[i, j].float()
+        tensors[name.removesuffix("_scale_inv")] = matrix
+    with tempfile.TemporaryDirectory() as multiplied:
+        shutil.copy(os.path.join(folder, "config.json"), multiplied)
+        change_config(multiplied, lambda config: config.pop("quantization_config"))
+        safetensors.torch.save_file(tensors, os.path.join(multiplied, "model.safetensors"),
+                                    metadata={"format": "pt"})
+        return from_folder(multiplied)
 
 
 def golden_case(case):
     """The model of a case and its ids: more than one page of the cache."""
     make_config, dtype, _ = CASES[case]
-    model = make_model(make_config, golden_shape(case), dtype, sorted(CASES).index(case))
+    model = make_model(make_config, golden_shape(case), dtype, sum(case.encode()))
     rng = random.Random(case)
     return model, [rng.randrange(golden_shape(case)["vocab_size"]) for _ in range(83)]
 
 
-def write():
+def write(only):
     import safetensors.torch
     import torch
 
     for case, (_, dtype, shard) in CASES.items():
+        if only and case != only:
+            continue
         folder = os.path.join(FOLDER, case)
         shutil.rmtree(folder, ignore_errors=True)
         model, ids = golden_case(case)
-        logits = logits_of(model, ids)
-        save(model, folder, dtype, shard)
+        logits = logits_of(save(model, folder, dtype, shard), ids)
         generation = os.path.join(folder, "generation_config.json")
         if os.path.exists(generation):
             os.remove(generation)
@@ -188,13 +310,12 @@ def write():
 
 def check():
     import safetensors.torch
-    import transformers
 
     for case in CASES:
         folder = os.path.join(FOLDER, case)
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval()
         expected = safetensors.torch.load_file(os.path.join(folder, "expected.safetensors"))
-        error = (logits_of(model, expected["ids"].tolist()) - expected["logits"]).abs().max().item()
+        found = logits_of(load(folder), expected["ids"].tolist())
+        error = (found - expected["logits"]).abs().max().item()
         print(f"{case:<14} {error:.1e}")
         if error > 1e-4:
             sys.exit(f"{case}: transformers gives other logits than the golden ones, by {error}")
@@ -221,12 +342,11 @@ def compare(binary, seed, rounds, only):
             shape = random_shape(rng)
             model = make_model(make_config, shape, dtype, rng.randrange(1 << 30))
             ids = [rng.randrange(shape["vocab_size"]) for _ in range(rng.choice([1, 70, 300]))]
-            expected = logits_of(model, ids)
-            # How far transformers itself is from the same in double.
-            noise = (logits_of(model.double(), ids) - expected).abs().max().item()
-            model.float()
             with tempfile.TemporaryDirectory() as folder:
-                save(model, folder, dtype, rng.choice(["20KB", "1GB"]))
+                model = save(model, folder, dtype, rng.choice(["20KB", "1GB"]))
+                expected = logits_of(model, ids)
+                # How far transformers itself is from the same in double.
+                noise = (logits_of(model.double(), ids) - expected).abs().max().item()
                 for chunk in (512, 7, 1):
                     found = minke_logits(binary, folder, ids, chunk)
                     error = (found - expected).abs().max().item()
@@ -251,7 +371,7 @@ def main():
     if options.check:
         check()
     if not options.minke and not options.check:
-        write()
+        write(options.case)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ float worst_difference(const std::vector<float>& a, const std::vector<float>& b)
 }
 
 TEST(HfModels, GiveTheLogitsOfTransformers) {
-  ASSERT_GE(cases().size(), 8u);
+  ASSERT_GE(cases().size(), 10u);
   for (const std::string& name : cases()) {
     const fs::path folder = golden_folder() / name;
     const Golden golden(folder);
@@ -171,6 +171,23 @@ TEST(HfModels, ConfigsThatCannotBeNameTheSetting) {
         R"({"type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4})",
         R"({"type": "yarn", "factor": -1})", R"({"type": "yarn", "factor": 2, "beta_slow": 0})"}) {
     EXPECT_NE(error_with("rope_parameters", rope), "") << rope;
+  }
+  const std::string fp8 = R"({"quant_method": "fp8", "weight_block_size": [128, 128])";
+  EXPECT_EQ(error_with("quantization_config", fp8 + "}"), "");
+  EXPECT_EQ(error_with("quantization_config", fp8 + R"(, "fmt": "e4m3", "scale_fmt": "ue8m0"})"),
+            "");
+  for (const auto& [quantization, named] :
+       {std::pair<std::string, const char*>{R"({"quant_method": "gptq", "bits": 4})", "'gptq'"},
+        {R"({"quant_method": "compressed-tensors"})", "'compressed-tensors'"},
+        {fp8 + R"(, "fmt": "e5m2"})", "e5m2"},
+        {fp8 + R"(, "scale_fmt": "e4m3"})", "scales e4m3"},
+        {R"({"bits": 4})", "quant_method is missing"},
+        {R"({"quant_method": "fp8"})", "weight_block_size is missing"},
+        {R"({"quant_method": "fp8", "weight_block_size": [128]})", "weight_block_size is [128]"},
+        {R"({"quant_method": "fp8", "weight_block_size": [0, 128]})", "weight_block_size is [0,"},
+        {"[]", "quantization_config is []"}}) {
+    const std::string message = error_with("quantization_config", quantization);
+    EXPECT_NE(message.find(named), std::string::npos) << quantization << ": " << message;
   }
   EXPECT_FALSE(config_from_hf("[]"));
   EXPECT_FALSE(config_from_hf("{"));

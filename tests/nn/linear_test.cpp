@@ -20,8 +20,8 @@ class LinearTest : public ::testing::Test {
       plain_.insert(plain_.end(), values.begin(), values.end());
     }
     const GgufFile file = weights_.file();
-    auto made =
-        ParameterLoader(device_, file, store_).matrices({{"a", 48}, {"b", 16}, {"c", 32}}, kCols);
+    auto made = ParameterLoader(device_, file, store_, Precision::kF32)
+                    .matrices({{"a", 48}, {"b", 16}, {"c", 32}}, kCols);
     EXPECT_TRUE(made) << made.error().message;
     parts_ = std::move(*made);
     x_ = Tensor::zeros(DType::kF32, {5, kCols});

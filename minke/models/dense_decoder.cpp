@@ -1,9 +1,10 @@
 // Pre-norm blocks of grouped-query attention with rotary embeddings and a SwiGLU feed-forward,
-// RMSNorm before the head: Llama, Qwen2 (biases of queries, keys and values) and Qwen3 (norms of
-// the heads of queries and keys).
+// RMSNorm before the head: Llama, Qwen2 (biases of queries, keys and values), Qwen3 (norms of the
+// heads of queries and keys) and its mixture of experts.
 #include "minke/models/dense_decoder.h"
 
 #include "minke/models/decoder.h"
+#include "minke/models/moe_loader.h"
 
 namespace minke {
 namespace {
@@ -14,8 +15,10 @@ struct Layer {
   const Parameter* q_norm = nullptr;  // of each head
   const Parameter* k_norm = nullptr;
   Linear output;
+  const Parameter* ffn_norm = nullptr;
   Linear gate_up;  // of normed inputs; rows: gate, up
   Linear down;
+  Moe moe;  // with experts in place of gate_up and down
 };
 
 class DenseDecoder final : public Decoder {
@@ -27,6 +30,10 @@ class DenseDecoder final : public Decoder {
                           Precision precision) override;
   Tensor block(const Context& context, const Tensor& x, const ForwardBatch& batch,
                int64_t index) const override;
+  Result<void> load_attention(ParameterLoader& loader, const std::string& prefix,
+                              Precision precision, Layer& layer);
+  Result<void> load_feed_forward(ParameterLoader& loader, const std::string& prefix,
+                                 Precision precision, Layer& layer);
   Tensor rotated(const Context& context, const Tensor& columns, const Parameter* norm,
                  const kernels::RopeArgs& rope) const;
   Tensor attend(const Context& context, const Tensor& x, const ForwardBatch& batch,
@@ -35,29 +42,19 @@ class DenseDecoder final : public Decoder {
   std::vector<Layer> layers_;
 };
 
-Result<void> DenseDecoder::load_block(ParameterLoader& loader, const std::string& prefix,
-                                      Precision precision) {
+Result<void> DenseDecoder::load_attention(ParameterLoader& loader, const std::string& prefix,
+                                          Precision precision, Layer& layer) {
   const int64_t q_rows = config_.num_attention_heads * config_.head_dim;
   const int64_t kv_rows = config_.num_key_value_heads * config_.head_dim;
-  const double eps = config_.rms_norm_eps;
-  MK_ASSIGN(auto* attention_norm, loader.vector(prefix + "attn_norm.weight", config_.hidden_size));
+  MK_ASSIGN(auto* norm, loader.vector(prefix + "attn_norm.weight", config_.hidden_size));
   MK_ASSIGN(auto qkv, loader.matrices({{prefix + "attn_q.weight", q_rows},
                                        {prefix + "attn_k.weight", kv_rows},
                                        {prefix + "attn_v.weight", kv_rows}},
                                       config_.hidden_size));
   MK_ASSIGN(auto output,
             loader.matrices({{prefix + "attn_output.weight", config_.hidden_size}}, q_rows));
-  MK_ASSIGN(auto* ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
-  MK_ASSIGN(auto gate_up, loader.matrices({{prefix + "ffn_gate.weight", config_.intermediate_size},
-                                           {prefix + "ffn_up.weight", config_.intermediate_size}},
-                                          config_.hidden_size));
-  MK_ASSIGN(auto down, loader.matrices({{prefix + "ffn_down.weight", config_.hidden_size}},
-                                       config_.intermediate_size));
-  Layer& layer = layers_.emplace_back();
-  layer.qkv = Linear(std::move(qkv), precision, {attention_norm, eps});
+  layer.qkv = Linear(std::move(qkv), precision, {norm, config_.rms_norm_eps});
   layer.output = Linear(std::move(output), precision);
-  layer.gate_up = Linear(std::move(gate_up), precision, {ffn_norm, eps});
-  layer.down = Linear(std::move(down), precision);
   if (config_.has_qkv_bias) {
     MK_ASSIGN(layer.qkv_bias, loader.vectors({{prefix + "attn_q.bias", q_rows},
                                               {prefix + "attn_k.bias", kv_rows},
@@ -67,6 +64,29 @@ Result<void> DenseDecoder::load_block(ParameterLoader& loader, const std::string
     MK_ASSIGN(layer.q_norm, loader.vector(prefix + "attn_q_norm.weight", config_.head_dim));
     MK_ASSIGN(layer.k_norm, loader.vector(prefix + "attn_k_norm.weight", config_.head_dim));
   }
+  return {};
+}
+
+Result<void> DenseDecoder::load_feed_forward(ParameterLoader& loader, const std::string& prefix,
+                                             Precision precision, Layer& layer) {
+  const int64_t hidden = config_.hidden_size, width = config_.intermediate_size;
+  MK_ASSIGN(auto gate_up,
+            loader.matrices(
+                {{prefix + "ffn_gate.weight", width}, {prefix + "ffn_up.weight", width}}, hidden));
+  MK_ASSIGN(auto down, loader.matrices({{prefix + "ffn_down.weight", hidden}}, width));
+  layer.gate_up = Linear(std::move(gate_up), precision, {layer.ffn_norm, config_.rms_norm_eps});
+  layer.down = Linear(std::move(down), precision);
+  return {};
+}
+
+Result<void> DenseDecoder::load_block(ParameterLoader& loader, const std::string& prefix,
+                                      Precision precision) {
+  const bool has_experts = config_.moe.has_experts(static_cast<int64_t>(layers_.size()));
+  Layer& layer = layers_.emplace_back();
+  MK_TRY(load_attention(loader, prefix, precision, layer));
+  MK_ASSIGN(layer.ffn_norm, loader.vector(prefix + "ffn_norm.weight", config_.hidden_size));
+  if (!has_experts) return load_feed_forward(loader, prefix, precision, layer);
+  MK_ASSIGN(layer.moe, load_moe(loader, prefix, config_, precision));
   return {};
 }
 
@@ -103,6 +123,11 @@ Tensor DenseDecoder::block(const Context& context, const Tensor& x, const Forwar
                            int64_t index) const {
   const Layer& layer = layers_[index];
   const Tensor mixed = attend(context, x, batch, index);
+  if (!layer.moe.experts.empty()) {
+    const Tensor normed =
+        ops::rms_norm(context, mixed, layer.ffn_norm->tensor(context), config_.rms_norm_eps);
+    return ops::add(context, mixed, layer.moe.forward(context, normed));
+  }
   const Tensor hidden = layer.gate_up.forward_swiglu(context, mixed);  // [n, intermediate]
   return layer.down.forward_add(context, hidden, mixed);
 }

@@ -10,6 +10,8 @@
 namespace minke {
 namespace {
 
+constexpr size_t kListMax = 1024;
+
 // Hugging Face's names and what GGUF calls them after "ARCHITECTURE.".
 constexpr std::pair<std::string_view, std::string_view> kGgufKeys[] = {
     {"num_hidden_layers", "block_count"},
@@ -155,14 +157,15 @@ Result<std::vector<int64_t>> ModelSettings::sizes(std::string_view field, int64_
   const Json* value = find(field);
   if (value == nullptr) return std::vector<int64_t>();
   std::vector<int64_t> out;
-  const bool is_list = value->is_array();
+  const bool is_list = value->is_array() && value->as_array().size() <= kListMax;
   for (const Json& item : is_list ? value->as_array() : Json::Array()) {
     if (item.is_int() && item.as_int() >= low && item.as_int() <= high) {
       out.push_back(item.as_int());
     }
   }
   if (is_list && out.size() == value->as_array().size()) return out;
-  return wrong(field, fmt::format("a list of whole numbers from {} to {}", low, high));
+  return wrong(
+      field, fmt::format("a list of at most {} whole numbers from {} to {}", kListMax, low, high));
 }
 
 Result<void> refuse_settings(const ModelSettings& settings,

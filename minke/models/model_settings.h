@@ -42,7 +42,7 @@ class ModelSettings {
     double mscale_all_dim = 0.0;  ///< DeepSeek's, which the scores' scale takes
   };
   Result<Rope> rope(int64_t max_position_embeddings) const;
-  /// A list of whole numbers in [low, high]; empty where there is none or it is null.
+  /// A list of up to 1024 whole numbers in [low, high]; empty where there is none or it is null.
   Result<std::vector<int64_t>> sizes(std::string_view field, int64_t low, int64_t high) const;
   /// How the weights are quantised, by config.json's quantization_config: not at all, or in FP8 in
   /// blocks; kUsage for other methods, which are named.

@@ -11,6 +11,8 @@ constexpr Architecture kArchitectures[] = {
     {"llama", llama_config, load_dense},
     {"qwen2", qwen2_config, load_dense},
     {"qwen3", qwen3_config, load_dense},
+    {"qwen3moe", qwen3_moe_config, load_dense},
+    {"qwen3_moe", qwen3_moe_config, load_dense},
     {"deepseek2", deepseek2_config, load_deepseek},
     {"deepseek_v2", deepseek_v2_config, load_deepseek},
     {"deepseek_v3", deepseek_v3_config, load_deepseek},

@@ -31,5 +31,7 @@ Result<ModelConfig> deepseek_v2_config(const ModelSettings& settings);
 Result<ModelConfig> deepseek_v3_config(const ModelSettings& settings);
 /// Qwen3's, without experts.
 Result<ModelConfig> qwen3_config(const ModelSettings& settings);
+/// Qwen3's with experts, which GGUF calls qwen3moe.
+Result<ModelConfig> qwen3_moe_config(const ModelSettings& settings);
 
 }  // namespace minke

@@ -87,6 +87,20 @@ def deepseek_v3(transformers, rng, shape):
                                          **mla_and_moe(rng, shape))
 
 
+def qwen3_moe(transformers, rng, shape):
+    return transformers.Qwen3MoeConfig(
+        rope_parameters=DEFAULT_ROPE, num_experts=rng.choice([7, 3]), num_experts_per_tok=3,
+        moe_intermediate_size=rng.choice([12, 33]), norm_topk_prob=True, **shape)
+
+
+def qwen3_moe_sparse(transformers, rng, shape):
+    shape["num_hidden_layers"] = 4
+    return transformers.Qwen3MoeConfig(
+        rope_parameters=DEFAULT_ROPE, num_experts=5, num_experts_per_tok=rng.choice([1, 2]),
+        moe_intermediate_size=20, norm_topk_prob=rng.random() < 0.3, decoder_sparse_step=2,
+        mlp_only_layers=rng.choice([[1], [3], [0, 2]]), **shape)
+
+
 def wide(make_config):
     """With matrices of more than one FP8 block, cut off at their edges."""
     def make(transformers, rng, shape):
@@ -111,6 +125,8 @@ CASES = {
     "deepseek-v3": (deepseek_v3, "bfloat16", "1GB"),
     "deepseek-v3-fp8": (wide(deepseek_v3), "fp8", "1GB"),
     "qwen3-fp8": (wide(qwen3), "fp8-ue8m0", "1GB"),
+    "qwen3-moe": (qwen3_moe, "bfloat16", "1GB"),
+    "qwen3-moe-sparse": (qwen3_moe_sparse, "bfloat16", "1GB"),
 }
 
 

@@ -163,7 +163,8 @@ TEST(HfModels, ConfigsThatCannotBeNameTheSetting) {
   EXPECT_NE(error_with("num_key_value_heads", "4").find("multiple of kv heads"), std::string::npos);
   EXPECT_NE(error_with("head_dim", "7").find("even"), std::string::npos);
   EXPECT_NE(error_with("attention_bias", "true").find("attention_bias"), std::string::npos);
-  EXPECT_NE(error_with("model_type", "\"mamba9\"").find("llama, qwen2, qwen3"), std::string::npos);
+  EXPECT_NE(error_with("model_type", "\"mamba9\"").find("llama, qwen2, qwen3, qwen3moe"),
+            std::string::npos);
   EXPECT_NE(error_with("rope_scaling", R"({"type": "dynamic", "factor": 2})").find("dynamic"),
             std::string::npos);
   for (const char* rope :

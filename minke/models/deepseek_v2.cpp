@@ -6,6 +6,9 @@ namespace minke {
 
 Result<ModelConfig> deepseek_v2_config(const ModelSettings& settings) {
   MK_ASSIGN(ModelConfig config, deepseek_config(settings, "deepseek_v2"));
+  MK_TRY(expect_text(settings, "scoring_func", "softmax"));
+  constexpr std::string_view kRefused[] = {"norm_topk_prob"};
+  MK_TRY(refuse_settings(settings, kRefused));
   MK_ASSIGN(const std::string method, settings.text("topk_method", "greedy"));
   if (method == "greedy") {
     config.moe.routing.groups_kept = config.moe.routing.num_groups;

@@ -6,6 +6,8 @@ namespace minke {
 
 Result<ModelConfig> deepseek_v3_config(const ModelSettings& settings) {
   MK_ASSIGN(ModelConfig config, deepseek_config(settings, "deepseek_v3"));
+  MK_TRY(expect_text(settings, "scoring_func", "sigmoid"));
+  MK_TRY(expect_text(settings, "topk_method", "noaux_tc"));
   config.moe.routing.sigmoid = true;
   config.moe.routing.two_best_of_group = true;
   config.moe.has_bias = true;

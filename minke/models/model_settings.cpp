@@ -179,4 +179,12 @@ Result<void> refuse_settings(const ModelSettings& settings,
   return {};
 }
 
+Result<void> expect_text(const ModelSettings& settings, std::string_view field,
+                         const std::string& expected) {
+  MK_ASSIGN(const std::string found, settings.text(field, expected));
+  if (found == expected) return {};
+  return fail(ErrorCode::kUsage, "{} is '{}', and minke has {} only", field, printable_name(found),
+              expected);
+}
+
 }  // namespace minke

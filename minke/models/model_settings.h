@@ -64,4 +64,8 @@ class ModelSettings {
 Result<void> refuse_settings(const ModelSettings& settings,
                              std::span<const std::string_view> flags);
 
+/// kUsage where `field` is there and is not `expected`, which is all that the architecture has.
+Result<void> expect_text(const ModelSettings& settings, std::string_view field,
+                         const std::string& expected);
+
 }  // namespace minke

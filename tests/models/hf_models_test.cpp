@@ -195,6 +195,41 @@ TEST(HfModels, ConfigsThatCannotBeNameTheSetting) {
   EXPECT_FALSE(config_from_hf("{}"));
 }
 
+// What DeepSeek's config makes of its gate, or the error.
+Result<ModelConfig> deepseek(const std::string& version, const std::string& more) {
+  return config_from_hf(R"({"model_type": "deepseek_)" + version +
+                        R"(", "num_hidden_layers": 2, "hidden_size": 36, "intermediate_size": 40,
+          "num_attention_heads": 6, "max_position_embeddings": 512, "vocab_size": 61,
+          "kv_lora_rank": 24, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 6,
+          "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 12,
+          "n_group": 4, "topk_group": 2)" +
+                        more + "}");
+}
+
+TEST(HfModels, DeepSeeksGatesAreToldApart) {
+  const auto v3 = deepseek("v3", R"(, "scoring_func": "sigmoid", "topk_method": "noaux_tc")");
+  ASSERT_TRUE(v3) << v3.error().message;
+  EXPECT_TRUE(v3->moe.routing.sigmoid && v3->moe.routing.two_best_of_group && v3->moe.has_bias);
+  EXPECT_TRUE(v3->moe.routing.normalizes);
+  EXPECT_FALSE(deepseek("v3", R"(, "norm_topk_prob": false)")->moe.routing.normalizes);
+  const auto v2 = deepseek("v2", R"(, "topk_method": "group_limited_greedy")");
+  ASSERT_TRUE(v2) << v2.error().message;
+  EXPECT_FALSE(v2->moe.routing.sigmoid || v2->moe.routing.two_best_of_group || v2->moe.has_bias);
+  EXPECT_FALSE(v2->moe.routing.normalizes);
+  EXPECT_EQ(v2->moe.routing.groups_kept, 2);
+  EXPECT_EQ(deepseek("v2", "")->moe.routing.groups_kept, 4) << "greedy chooses among all";
+  for (const auto& [version, more, named] :
+       {std::tuple{"v3", R"(, "scoring_func": "softmax")", "scoring_func is 'softmax'"},
+        {"v3", R"(, "topk_method": "greedy")", "topk_method is 'greedy'"},
+        {"v2", R"(, "scoring_func": "sigmoid")", "scoring_func is 'sigmoid'"},
+        {"v2", R"(, "norm_topk_prob": true)", "norm_topk_prob"},
+        {"v2", R"(, "topk_method": "noaux_tc")", "topk_method is 'noaux_tc'"}}) {
+    const auto config = deepseek(version, more);
+    ASSERT_FALSE(config) << version << more;
+    EXPECT_NE(config.error().message.find(named), std::string::npos) << config.error().message;
+  }
+}
+
 TEST(HfModels, AFolderWithoutAModelSaysWhatIsMissing) {
   const ScratchFolder folder;
   const auto file = ModelFile::open(folder.path());

@@ -20,7 +20,7 @@ class ChatCommand final : public Command {
 
   Result<void> run(const Console& console) override {
     MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_));
-    settings_.sampling = sampling_.params;
+    MK_ASSIGN(settings_.sampling, sampling_.for_model(model));
     settings_.stops = sampling_.stops;
     settings_.max_tokens = sampling_.max_tokens;
     settings_.show_thinking = !hide_thinking_;

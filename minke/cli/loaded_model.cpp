@@ -4,11 +4,15 @@
 #include <cmath>
 
 #include "minke/base/clock.h"
+#include "minke/base/files.h"
+#include "minke/engine/generation_config.h"
 #include "minke/hub/model_store.h"
 #include "minke/text/tokenizer_file.h"
 
 namespace minke {
 namespace {
+
+constexpr size_t kGenerationConfigBytesMax = size_t{1} << 20;
 
 // The matrices of the layers: what a matmul multiplies with. (MLA's may be one for each head.)
 bool is_linear(const WeightInfo& weight) {
@@ -151,6 +155,18 @@ Result<std::vector<int32_t>> LoadedModel::encode_chat(const Json& messages,
   return tokenizer->encode(rendered);
 }
 
+Result<void> LoadedModel::recommend(SamplingParams& params,
+                                    FunctionRef<bool(std::string_view)> is_flag_given) const {
+  const auto result =
+      apply_generation_config(generation_config, params, [&](std::string_view setting) {
+        std::string flag(setting);
+        std::replace(flag.begin(), flag.end(), '_', '-');
+        return is_flag_given(flag);
+      });
+  if (result) return {};
+  return fail(result.error().code, "{}: {}", path.string(), result.error().message);
+}
+
 namespace {
 
 // The tokenizer that lies in or beside the model, and its template.
@@ -160,6 +176,11 @@ Result<void> load_text(LoadedModel& loaded) {
     MK_ASSIGN(loaded.tokenizer, Tokenizer::from_gguf(*file.gguf()));
   } else {
     MK_ASSIGN(loaded.tokenizer, open_tokenizer(file.folder()));
+    const std::filesystem::path config = file.folder() / "generation_config.json";
+    std::error_code error;
+    if (std::filesystem::exists(config, error)) {
+      MK_ASSIGN(loaded.generation_config, read_file(config, kGenerationConfigBytesMax));
+    }
   }
   if (!loaded.tokenizer->chat_template().empty()) {
     MK_ASSIGN(loaded.chat_template, ChatTemplate::parse(loaded.tokenizer->chat_template()));

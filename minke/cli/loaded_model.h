@@ -53,6 +53,7 @@ struct LoadedModel {
   std::optional<ModelFile> file;
   std::optional<Tokenizer> tokenizer;         ///< absent after load_model_without_text()
   std::optional<ChatTemplate> chat_template;  ///< absent when the file has none
+  std::string generation_config;  ///< generation_config.json, where the model came with one
   std::unique_ptr<Model> model;
   EngineConfig engine_config;  ///< context and KV format from the flags
   double load_seconds = 0;
@@ -62,6 +63,10 @@ struct LoadedModel {
   ModelCost cost(int sequences) const;
   /// An engine for this model with the given limits; the model must outlive it.
   Result<std::unique_ptr<Engine>> make_engine(const EngineConfig& config) const;
+  /// Sets what the model's authors recommend, but not the flags that the user gave. kCorrupt: see
+  /// apply_generation_config().
+  Result<void> recommend(SamplingParams& params,
+                         FunctionRef<bool(std::string_view)> is_flag_given) const;
   /// Token ids of a conversation that is ready for the assistant's turn. `prompt_text` receives the
   /// rendered text when it is not null. kUsage when the model has no chat template.
   Result<std::vector<int32_t>> encode_chat(const Json& messages, std::optional<bool> think,

@@ -47,7 +47,6 @@ class RunCommand final : public Command {
   RunCommand() { settings_.show_thinking = false; }
 
   Result<void> run(const Console& console) override {
-    settings_.sampling = sampling_.params;
     settings_.stops = sampling_.stops;
     settings_.max_tokens = sampling_.max_tokens;
     std::string prompt = joined(words_);
@@ -59,6 +58,7 @@ class RunCommand final : public Command {
       return fail(ErrorCode::kUsage, "there is no prompt: give one, or text on standard input");
     }
     MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_));
+    MK_ASSIGN(settings_.sampling, sampling_.for_model(model));
     if (prompt.empty()) {
       settings_.show_thinking = true;
       return chat_loop(console, model, settings_, true);

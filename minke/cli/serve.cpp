@@ -65,8 +65,9 @@ class ServeCommand final : public Command {
     engine_config.prefix_cache = !no_prefix_cache_;
     MK_ASSIGN(const std::unique_ptr<Engine> engine, model.make_engine(engine_config));
     EngineGenerator generator(engine.get());
-    MK_ASSIGN(const std::unique_ptr<Server> server,
-              Server::create(config_, served(model, generator, engine_config)));
+    ServedModel offer = served(model, generator, engine_config);
+    MK_TRY(model.recommend(offer.sampling, [](std::string_view) { return false; }));
+    MK_ASSIGN(const std::unique_ptr<Server> server, Server::create(config_, offer));
     tell(console, model, server->port());
     {
       const StopWatch stop_watch(interrupts, *server, console);

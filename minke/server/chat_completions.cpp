@@ -50,7 +50,8 @@ ApiResult<RunPlan> plan_chat(const Api& api, const HttpRequest& http) {
   }
   ApiResult<Json> body = read_json_body(http);
   if (!body) return tl::unexpected(body.error());
-  ApiResult<ChatRequest> chat = read_chat_request(*body, model.tokenizer->vocab_size());
+  ApiResult<ChatRequest> chat =
+      read_chat_request(*body, {model.tokenizer->vocab_size(), model.sampling});
   if (!chat) return tl::unexpected(chat.error());
   if (auto error = check_model(api, chat->generation.model)) return tl::unexpected(*error);
   ApiResult<ChatPrompt> prompt = render_prompt(model, std::move(chat->messages));

@@ -121,10 +121,10 @@ void refuse_unsupported(Fields& fields) {
 
 }  // namespace
 
-ApiResult<ChatRequest> read_chat_request(const Json& body, int32_t vocab_size) {
+ApiResult<ChatRequest> read_chat_request(const Json& body, const GenerationContext& context) {
   ChatRequest out;
   Fields fields(body);
-  out.generation = read_generation_fields(fields, vocab_size);
+  out.generation = read_generation_fields(fields, context);
   bool logprobs = false;
   int64_t top_logprobs = 0;
   fields.boolean("logprobs", logprobs);

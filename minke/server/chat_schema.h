@@ -16,6 +16,6 @@ inline constexpr size_t kMessagesMax = 10'000;
 /// Reads a body of POST /chat/completions. `developer` becomes `system`; content parts of type text
 /// are joined; reasoning_content of earlier turns is ignored. Tools, JSON mode and images are not
 /// served by this version, and asking for them is an error rather than silently something else.
-ApiResult<ChatRequest> read_chat_request(const Json& body, int32_t vocab_size);
+ApiResult<ChatRequest> read_chat_request(const Json& body, const GenerationContext& context);
 
 }  // namespace minke

@@ -59,10 +59,11 @@ ApiResult<std::vector<CompletionPrompt>> read_prompts(const Json* prompt, int32_
 
 }  // namespace
 
-ApiResult<CompletionRequest> read_completion_request(const Json& body, int32_t vocab_size) {
+ApiResult<CompletionRequest> read_completion_request(const Json& body,
+                                                     const GenerationContext& context) {
   CompletionRequest out;
   Fields fields(body);
-  out.generation = read_generation_fields(fields, vocab_size);
+  out.generation = read_generation_fields(fields, context);
   int64_t logprobs = -1;
   fields.integer("logprobs", logprobs, 0, kTopLogprobsMax);
   fields.boolean("echo", out.echo);
@@ -80,7 +81,7 @@ ApiResult<CompletionRequest> read_completion_request(const Json& body, int32_t v
   }
   if (fields.error()) return tl::unexpected(*fields.error());
   out.num_logprobs = static_cast<int>(logprobs);
-  auto prompts = read_prompts(fields.find("prompt"), vocab_size);
+  auto prompts = read_prompts(fields.find("prompt"), context.vocab_size);
   if (!prompts) return tl::unexpected(prompts.error());
   out.prompts = std::move(*prompts);
   if (out.prompts.size() * static_cast<size_t>(out.generation.n) > kPromptsMax) {

@@ -23,6 +23,7 @@ inline constexpr size_t kPromptsMax = 64;  ///< prompts times n, too
 
 /// Reads a body of POST /completions. `prompt` is a string, an array of strings, an array of token
 /// ids or an array of such arrays; it may be left out only by mistake, so that is an error.
-ApiResult<CompletionRequest> read_completion_request(const Json& body, int32_t vocab_size);
+ApiResult<CompletionRequest> read_completion_request(const Json& body,
+                                                     const GenerationContext& context);
 
 }  // namespace minke

@@ -49,7 +49,7 @@ ApiResult<RunPlan> plan_completion(const Api& api, const HttpRequest& http) {
   ApiResult<Json> body = read_json_body(http);
   if (!body) return tl::unexpected(body.error());
   const ApiResult<CompletionRequest> completion =
-      read_completion_request(*body, tokenizer.vocab_size());
+      read_completion_request(*body, {tokenizer.vocab_size(), api.model().sampling});
   if (!completion) return tl::unexpected(completion.error());
   if (auto error = check_model(api, completion->generation.model)) return tl::unexpected(*error);
 

@@ -74,8 +74,9 @@ void read_stream_options(Fields& fields, GenerationFields& out) {
 
 }  // namespace
 
-GenerationFields read_generation_fields(Fields& fields, int32_t vocab_size) {
+GenerationFields read_generation_fields(Fields& fields, const GenerationContext& context) {
   GenerationFields out;
+  out.sampling = context.sampling;
   const Json* model = fields.find("model");
   if (model == nullptr) fields.fail("model", "model is missing, expected the name of a model");
   fields.text("model", out.model);
@@ -83,7 +84,7 @@ GenerationFields read_generation_fields(Fields& fields, int32_t vocab_size) {
   int64_t seed = static_cast<int64_t>(random_bits());
   fields.integer("seed", seed, INT64_MIN, INT64_MAX);
   out.sampling.seed = static_cast<uint64_t>(seed);
-  read_logit_bias(fields, vocab_size, out.sampling.logit_bias);
+  read_logit_bias(fields, context.vocab_size, out.sampling.logit_bias);
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {
     if (fields.find(name) == nullptr) continue;
     int64_t max_tokens = 1;

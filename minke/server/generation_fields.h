@@ -25,8 +25,15 @@ inline constexpr size_t kStopsMax = 16;    ///< as DeepSeek
 inline constexpr size_t kStopBytesMax = 1024;
 inline constexpr int64_t kTopLogprobsMax = 20;
 
-/// Reads them, leaving the first error in `fields`. `vocab_size` bounds logit_bias's ids.
-GenerationFields read_generation_fields(Fields& fields, int32_t vocab_size);
+/// What a request's fields are read with: `vocab_size` bounds logit_bias's ids; `sampling` holds
+/// where the request says nothing (but for the seed).
+struct GenerationContext {
+  int32_t vocab_size = 0;
+  SamplingParams sampling;
+};
+
+/// Reads them, leaving the first error in `fields`.
+GenerationFields read_generation_fields(Fields& fields, const GenerationContext& context);
 
 /// The seed of answer `index` of a request: the first one is the request's own, so that n = 1 and
 /// n = 8 agree on it.

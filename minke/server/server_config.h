@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "minke/engine/request.h"
 #include "minke/server/http.h"
 
 namespace minke {
@@ -51,6 +52,7 @@ struct ServedModel {
   const Tokenizer* tokenizer = nullptr;
   const ChatTemplate* chat_template = nullptr;  ///< null: no chat, completions only
   int context_tokens = 0;
+  SamplingParams sampling;  ///< where a request says nothing
   std::string precision;    ///< "int8", "f32", ...: for the page
   std::string description;  ///< one line for the page
   int64_t created = 0;      ///< unix seconds

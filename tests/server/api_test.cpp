@@ -74,6 +74,17 @@ TEST_F(ApiTest, DefaultsAreTheApisAndSeedsDiffer) {
   EXPECT_NE(requests[0].sampling.seed, requests[1].sampling.seed);
 }
 
+TEST_F(ApiTest, WhatTheModelRecommendsHoldsWhereTheRequestSaysNothing) {
+  ServedModel model = text_->served(generator_.get());
+  model.sampling.temperature = 0.6;
+  model.sampling.top_k = 20;
+  api_ = std::make_unique<Api>(ServerConfig{}, model);
+  chat(R"("top_k":3)");
+  const Request request = generator_->requests().at(0);
+  EXPECT_EQ(request.sampling.temperature, 0.6);
+  EXPECT_EQ(request.sampling.top_k, 3);
+}
+
 TEST_F(ApiTest, AStreamSaysTheSameInChunks) {
   const auto reply = chat(R"("stream":true,"stream_options":{"include_usage":true})");
   EXPECT_EQ(reply.content_type, "text/event-stream; charset=utf-8");

@@ -17,7 +17,7 @@ constexpr std::array kRows = {
     CommandRow{"serve", "Use", "Serve a model over HTTP, as OpenAI's and DeepSeek's clients expect",
                make_serve_command},
     CommandRow{"pull", "Models", "Get a model onto this machine", make_pull_command},
-    CommandRow{"list", "Models", "List the models on this machine", make_list_command},
+    CommandRow{"list", "Models", "List the pulled models on this machine", make_list_command},
     CommandRow{"show", "Models", "Tell what is in a model", make_show_command},
     CommandRow{"verify", "Models", "Hash a model's files again", make_verify_command},
     CommandRow{"rm", "Models", "Delete a model from this machine", make_rm_command},

@@ -6,14 +6,18 @@
 #include "minke/base/json.h"
 #include "minke/base/result.h"
 #include "minke/format/gguf.h"
+#include "minke/models/model_file.h"
 
 namespace minke {
 
 /// What list and show tell of a model without reading its weights.
 struct ModelFacts {
-  std::string architecture;    ///< general.architecture, or "unknown"
-  std::string format;          ///< of most bytes of its weights, e.g. "Q4_1"
-  int64_t parameters = 0;      ///< weights
+  std::string architecture;       ///< GGUF's general.architecture or model_type, or "unknown"
+  std::string format;             ///< of most bytes of its weights, e.g. "Q4_1"
+  int64_t parameters = 0;         ///< weights
+  int64_t active_parameters = 0;  ///< of these, those that a token meets: not all experts
+  int64_t expert_layers = 0;      ///< layers with experts, of which `moe` says how many
+  MoeConfig moe;
   int64_t context_tokens = 0;  ///< the most that the model was made for; 0: the file does not tell
   int64_t weight_bytes = 0;
   /// Of the KV cache at the default context; 0 for an architecture that minke cannot run.
@@ -25,13 +29,16 @@ struct ModelFacts {
 
   bool is_known() const { return memory_bytes > 0; }
   bool fits() const { return available_bytes == 0 || memory_bytes <= available_bytes; }
-  /// Adds format, parameters, context_tokens, memory_bytes, available_bytes, fits.
+  /// Adds format, parameters, context_tokens, memory_bytes, available_bytes, fits; of models with
+  /// experts also active_parameters and experts.
   void add_to(Json& document) const;
 };
 
-/// The facts of an open file.
+/// The facts of an open GGUF file, whatever its architecture.
 ModelFacts model_facts(const GgufFile& file);
-/// The same for a path; the errors are those of opening it.
+/// Those of a model that minke can run.
+ModelFacts model_facts(const ModelFile& file);
+/// Those of a GGUF file or a folder by its path; the errors are those of opening it.
 Result<ModelFacts> model_facts(const std::filesystem::path& path);
 
 /// "134.5M", "6.74B": a number of parameters for people.

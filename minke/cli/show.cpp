@@ -1,21 +1,59 @@
 #include <map>
 
+#include "minke/base/utf8.h"
 #include "minke/cli/command.h"
+#include "minke/cli/loaded_model.h"
 #include "minke/cli/model_facts.h"
-#include "minke/format/gguf.h"
 #include "minke/hub/model_store.h"
+#include "minke/models/hf_names.h"
 
 namespace minke {
 namespace {
 
 constexpr int kArrayItemsShown = 8;  // a vocabulary has 10^5 entries
 
-Json tensor_rows(const GgufFile& file) {
+/// What is shown of a file or a folder: GGUF files also of architectures that minke cannot run.
+struct Shown {
+  std::optional<GgufFile> gguf;
+  std::optional<ModelFile> folder;
+  ModelFacts facts;
+  uint64_t file_bytes = 0;
+  std::string container;  // "GGUF v3"
+  Json metadata;          // an object
+
+  static Result<Shown> open(const std::filesystem::path& path) {
+    Shown shown;
+    if (ModelFile::names_folder(path)) {
+      MK_ASSIGN(shown.folder, ModelFile::open(path));
+      shown.facts = model_facts(*shown.folder);
+      shown.file_bytes = shown.folder->file_bytes();
+      shown.container = "safetensors";
+      shown.metadata = shown.folder->config_json();
+      return shown;
+    }
+    MK_ASSIGN(shown.gguf, GgufFile::open(path));
+    shown.facts = model_facts(*shown.gguf);
+    shown.file_bytes = shown.gguf->file_bytes();
+    shown.container = fmt::format("GGUF v{}", shown.gguf->version());
+    shown.metadata = shown.gguf->metadata_json(kArrayItemsShown);
+    return shown;
+  }
+
+  const std::vector<WeightInfo>& weights() const {
+    return gguf ? gguf->weights() : folder->weights().weights();
+  }
+  /// A tensor's name as the file has it.
+  std::string name_of(const WeightInfo& weight) const {
+    return gguf ? weight.name : hf_name_of(weight.name).value_or(weight.name);
+  }
+};
+
+Json tensor_rows(const Shown& shown) {
   Json::Array rows;
-  for (const WeightInfo& weight : file.weights()) {
+  for (const WeightInfo& weight : shown.weights()) {
     Json::Array shape;
     for (int i = 0; i < weight.shape.num_dims(); ++i) shape.emplace_back(weight.shape[i]);
-    rows.push_back(Json::object({{"name", weight.name},
+    rows.push_back(Json::object({{"name", shown.name_of(weight)},
                                  {"dtype", dtype_info(weight.dtype).name},
                                  {"shape", std::move(shape)},
                                  {"bytes", static_cast<int64_t>(weight.bytes.size())}}));
@@ -26,8 +64,7 @@ Json tensor_rows(const GgufFile& file) {
 class ShowCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
-    flags.positional("MODEL", name_, Flags::Need::kRequired,
-                     "a name from minke list, or a .gguf file");
+    flags.positional("MODEL", name_, Flags::Need::kRequired, kModelHelp);
     flags.add("json", json_, "one JSON document with every tensor and all metadata");
     flags.add("tensors", tensors_, "list the tensors, too");
     flags.example("minke show smollm2-135m");
@@ -36,55 +73,65 @@ class ShowCommand final : public Command {
 
   Result<void> run(const Console& console) override {
     MK_ASSIGN(const std::filesystem::path path, ModelStore::open_default().resolve(name_));
-    MK_ASSIGN(const GgufFile file, GgufFile::open(path));
-    const ModelFacts facts = model_facts(file);
+    MK_ASSIGN(const Shown shown, Shown::open(path));
     if (json_) {
       Json document = Json::object({{"path", path.string()},
-                                    {"architecture", facts.architecture},
-                                    {"file_bytes", file.file_bytes()},
-                                    {"num_tensors", static_cast<int64_t>(file.weights().size())}});
-      facts.add_to(document);
-      document.set("tensors", tensor_rows(file));
-      document.set("metadata", file.metadata_json(kArrayItemsShown));
+                                    {"architecture", shown.facts.architecture},
+                                    {"file_bytes", shown.file_bytes},
+                                    {"num_tensors", static_cast<int64_t>(shown.weights().size())}});
+      shown.facts.add_to(document);
+      document.set("tensors", tensor_rows(shown));
+      document.set("metadata", shown.metadata);
       console.print_json(document);
       return {};
     }
-    print_summary(console, path, file, facts);
-    if (tensors_) print_tensors(console, file);
+    print_summary(console, path, shown);
+    print_metadata(console, shown);
+    if (tensors_) print_tensors(console, shown);
     return {};
   }
 
  private:
   static void print_summary(const Console& console, const std::filesystem::path& path,
-                            const GgufFile& file, const ModelFacts& facts) {
+                            const Shown& shown) {
+    const ModelFacts& facts = shown.facts;
     std::map<std::string_view, int> formats;
-    for (const WeightInfo& weight : file.weights()) ++formats[dtype_info(weight.dtype).name];
+    for (const WeightInfo& weight : shown.weights()) ++formats[dtype_info(weight.dtype).name];
     std::string words;
     for (const auto& [name, count] : formats) {
       words += fmt::format("{}{} {}", words.empty() ? "" : ", ", count, name);
     }
     console.print("path          {}\n", path.string());
-    console.print("file          {}, GGUF v{}\n",
-                  bytes_text(static_cast<double>(file.file_bytes())), file.version());
+    console.print("file          {}, {}\n", bytes_text(static_cast<double>(shown.file_bytes)),
+                  shown.container);
     console.print("architecture  {}\n", facts.architecture);
     console.print("parameters    {}, most of them {}\n", count_text(facts.parameters),
                   facts.format);
+    if (facts.expert_layers > 0) {
+      console.print(
+          "experts       {} and {} shared in {} layers; a token meets {} of them, {} "
+          "parameters in all\n",
+          facts.moe.n_routed_experts, facts.moe.n_shared_experts, facts.expert_layers,
+          facts.moe.routing.top_k, count_text(facts.active_parameters));
+    }
     console.print("context       {}\n", facts.context_tokens > 0
                                             ? fmt::format("{} tokens", facts.context_tokens)
                                             : std::string("not told by the file"));
     print_memory(console, facts);
-    console.print("tensors       {} ({})\n\n", file.weights().size(), words);
-    const Json metadata = file.metadata_json(kArrayItemsShown);
-    for (const auto& [key, value] : metadata.as_object()) {
-      if (value.is_object()) {
-        const Json* count = value.find("count");
-        console.print("{:<44}[{} items]\n", key, count != nullptr ? count->dump() : "?");
+    console.print("tensors       {} ({})\n\n", shown.weights().size(), words);
+  }
+
+  static void print_metadata(const Console& console, const Shown& shown) {
+    for (const auto& [key, value] : shown.metadata.as_object()) {
+      const Json* count = value.is_object() ? value.find("count") : nullptr;
+      if (count != nullptr) {
+        console.print("{:<44}[{} items]\n", printable_name(key), count->dump());
         continue;
       }
       constexpr size_t kValueMax = 100;
       std::string text = value.dump();
       if (text.size() > kValueMax) text = text.substr(0, kValueMax) + "...";
-      console.print("{:<44}{}\n", key, text);
+      console.print("{:<44}{}\n", printable_name(key), text);
     }
   }
 
@@ -103,10 +150,10 @@ class ShowCommand final : public Command {
     }
   }
 
-  static void print_tensors(const Console& console, const GgufFile& file) {
+  static void print_tensors(const Console& console, const Shown& shown) {
     console.print("\n");
-    for (const WeightInfo& weight : file.weights()) {
-      console.print("{:<44}{:<6}{}\n", weight.name, dtype_info(weight.dtype).name,
+    for (const WeightInfo& weight : shown.weights()) {
+      console.print("{:<44}{:<8}{}\n", shown.name_of(weight), dtype_info(weight.dtype).name,
                     weight.shape.text());
     }
   }

@@ -1,5 +1,6 @@
 #include "minke/base/clock.h"
 #include "minke/cli/command.h"
+#include "minke/hub/model_store.h"
 #include "minke/hub/pull.h"
 #include "minke/hub/source_lookup.h"
 
@@ -9,13 +10,22 @@ namespace {
 class VerifyCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
-    flags.positional("MODEL", name_, Flags::Need::kRequired, "a name from minke list");
+    flags.positional("MODEL", name_, Flags::Need::kRequired,
+                     "a name from minke list; what was not pulled has no hashes to compare with");
     flags.add("json", json_, "one JSON document");
     flags.example("minke verify smollm2-135m");
   }
 
   Result<void> run(const Console& console) override {
     const double start = seconds_now();
+    std::error_code error;
+    if (!is_model_name(name_) && std::filesystem::exists(name_, error)) {
+      return fail(
+          ErrorCode::kUsage,
+          "{} was not pulled, so there are no hashes to compare it with; verify takes a name "
+          "from minke list",
+          name_);
+    }
     MK_ASSIGN(const StoredModel model, ModelStore::open_default().find(name_));
     const Result<void> verified = verify_model(model);
     if (!verified) {

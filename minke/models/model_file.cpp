@@ -82,21 +82,30 @@ Result<ModelFile> ModelFile::open_folder(const fs::path& folder) {
   ModelFile file;
   file.folder_ = folder;
   MK_ASSIGN(file.config_, config_from_hf(config));
+  file.config_json_ = parse_json(config).value_or(Json());
   MK_ASSIGN(SafetensorsFile weights, SafetensorsFile::open(is_there(index) ? index : single));
+  file.file_bytes_ = weights.file_bytes();
   std::vector<WeightInfo> infos = weights.weights();
   MK_TRY(attach_fp8_scales(infos, file.config_.fp8_blocks));
   file.weights_ = std::make_unique<HfWeights>(std::move(weights), std::move(infos));
   return file;
 }
 
-Result<ModelFile> ModelFile::open(const fs::path& path) {
+bool ModelFile::names_folder(const fs::path& path) {
   std::error_code error;
-  if (fs::is_directory(path, error)) return open_folder(path);
-  if (path.extension() == ".safetensors" || path.extension() == ".json") {
+  return fs::is_directory(path, error) || path.extension() == ".safetensors" ||
+         path.extension() == ".json";
+}
+
+Result<ModelFile> ModelFile::open(const fs::path& path) {
+  if (names_folder(path)) {
+    std::error_code error;
+    if (fs::is_directory(path, error)) return open_folder(path);
     return open_folder(path.has_parent_path() ? path.parent_path() : fs::path("."));
   }
   MK_ASSIGN(GgufFile gguf, GgufFile::open(path));
   ModelFile file;
+  file.file_bytes_ = gguf.file_bytes();
   MK_ASSIGN(file.config_, config_from_gguf(gguf));
   auto weights = std::make_unique<GgufWeights>(std::move(gguf));
   file.gguf_ = &weights->gguf();

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <span>
+#include <vector>
 
+#include "minke/format/fp8_scales.h"
 #include "minke/format/safetensors.h"
 
 namespace {
@@ -32,6 +34,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto elements = weight.shape.num_elements();
     require(weight.bytes.size() == static_cast<size_t>(dtype_bytes(weight.dtype, elements)));
     for (const std::byte byte : weight.bytes) sum += static_cast<unsigned>(byte);
+  }
+  // FP8 matrices take their scales, in blocks that many small matrices have several of.
+  std::vector<minke::WeightInfo> weights = file->weights();
+  const auto attached = minke::attach_fp8_scales(weights, {2, 3});
+  require(attached || !attached.error().message.empty());
+  for (const minke::WeightInfo& weight : weights) {
+    if (!attached || weight.shape.num_dims() != 2 || weight.shape[0] == 0) continue;
+    if (weight.dtype != minke::DType::kF8E4M3) continue;
+    std::vector<float> row(static_cast<size_t>(weight.shape[1]));
+    decode_rows(weight, weight.shape[0] - 1, 1, row.data());
   }
   return sum == ~0u ? 1 : 0;
 }

@@ -105,8 +105,9 @@ class LlamaServer:
         return chosen, rows
 
 
-def minke_log_probabilities(model, ids, positions):
-    document = minke_json("logits", model, "--ids", ",".join(map(str, ids)), "--precision", "f32")
+def minke_log_probabilities(model, ids, positions, precision):
+    document = minke_json("logits", model, "--ids", ",".join(map(str, ids)), "--precision",
+                          precision)
     logits = numpy.array(document["logits"], dtype=numpy.float64)[positions]
     highest = logits.max(axis=1, keepdims=True)
     return logits - highest - numpy.log(numpy.exp(logits - highest).sum(axis=1, keepdims=True))
@@ -118,8 +119,8 @@ class DeepSeek2EndToEnd(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
         self.model = os.path.join(self.folder.name, "model.gguf")
 
-    def compare(self, shape, fields=None, kind=None):
-        """Log-probabilities [GENERATED_TOKENS, vocab] of minke in f32, and of llama.cpp."""
+    def compare(self, shape, fields=None, kind=None, precision="f32"):
+        """Log-probabilities [GENERATED_TOKENS, vocab] of minke and of llama.cpp."""
         write_model(self.model, shape, fields or {})
         model = self.model
         if kind:
@@ -130,7 +131,7 @@ class DeepSeek2EndToEnd(unittest.TestCase):
             chosen, theirs = server.greedy(ids, GENERATED_TOKENS, shape["vocab"])
         first = len(ids) - 1
         ours = minke_log_probabilities(model, ids + chosen[:-1],
-                                       slice(first, first + GENERATED_TOKENS))
+                                       slice(first, first + GENERATED_TOKENS), precision)
         self.assertFalse(numpy.isnan(theirs).any(), "llama.cpp told not all probabilities")
         return ours, theirs
 
@@ -147,8 +148,11 @@ class DeepSeek2EndToEnd(unittest.TestCase):
 
     def test_a_file_of_llama_quantize_has_about_llama_cpps_probabilities(self):
         # Its activations have 8 bits, so no closer; all experts, so that none is chosen by that.
-        ours, theirs = self.compare({**SHAPE, "used": SHAPE["experts"]}, kind="Q4_K_M")
-        self.assertLess(numpy.abs(ours - theirs).mean(), 0.2 * theirs.std())
+        shape = {**SHAPE, "used": SHAPE["experts"]}
+        for precision in ("f32", "int8"):
+            with self.subTest(precision):
+                ours, theirs = self.compare(shape, kind="Q4_K_M", precision=precision)
+                self.assertLess(numpy.abs(ours - theirs).mean(), 0.2 * theirs.std())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "minke/base/atomic_file.h"
 #include "minke/base/check.h"
+#include "minke/base/files_error.h"
 
 namespace minke {
 namespace {
@@ -24,6 +26,13 @@ struct FileDescriptor {
   }
 };
 
+fs::path environment_path(const char* name, const fs::path& fallback) {
+  const char* value = std::getenv(name);
+  return value != nullptr && value[0] != '\0' ? fs::path(value) : fallback;
+}
+
+}  // namespace
+
 tl::unexpected<Error> fail_errno(const char* action, const fs::path& path) {
   const int code = errno;
   const bool is_full = code == ENOSPC || code == EDQUOT || code == EFBIG;
@@ -32,31 +41,6 @@ tl::unexpected<Error> fail_errno(const char* action, const fs::path& path) {
                                : ErrorCode::kFailed,
               "cannot {} {}: {}", action, path.string(), std::strerror(code));
 }
-
-fs::path environment_path(const char* name, const fs::path& fallback) {
-  const char* value = std::getenv(name);
-  return value != nullptr && value[0] != '\0' ? fs::path(value) : fallback;
-}
-
-Result<void> write_all(int fd, std::string_view content, const fs::path& path) {
-  while (!content.empty()) {
-    const ssize_t written = ::write(fd, content.data(), content.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno("write", path);
-    content.remove_prefix(static_cast<size_t>(written));
-  }
-  if (::fsync(fd) != 0 && errno != EINVAL) return fail_errno("sync", path);  // EINVAL: a pipe
-  return {};
-}
-
-// A device or a pipe is written to; renaming a file over it would destroy it.
-Result<void> write_special(const fs::path& path, std::string_view content) {
-  FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
-  if (file.fd < 0) return fail_errno("open", path);
-  return write_all(file.fd, content, path);
-}
-
-}  // namespace
 
 Result<MappedFile> MappedFile::open(const fs::path& path) {
   FileDescriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
@@ -134,19 +118,9 @@ Result<std::string> read_file(const fs::path& path, size_t bytes_max) {
 }
 
 Result<void> write_file_atomic(const fs::path& path, std::string_view content) {
-  std::error_code ignored;
-  const fs::file_status status = fs::status(path, ignored);
-  if (fs::is_other(status)) return write_special(path, content);
-  if (path.has_parent_path()) fs::create_directories(path.parent_path(), ignored);
-  std::string temporary = path.string() + ".XXXXXX";
-  FileDescriptor file{::mkostemp(temporary.data(), O_CLOEXEC)};
-  if (file.fd < 0) return fail_errno("create", temporary);
-  Result<void> written = write_all(file.fd, content, temporary);
-  if (written && ::fchmod(file.fd, 0644) != 0) written = fail_errno("set the mode of", temporary);
-  if (written && ::rename(temporary.c_str(), path.c_str()) != 0)
-    written = fail_errno("write", path);
-  if (!written) ::unlink(temporary.c_str());
-  return written;
+  MK_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  MK_TRY(file.write(std::as_bytes(std::span(content))));
+  return file.commit();
 }
 
 Folders folders_from_environment() {

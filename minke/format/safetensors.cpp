@@ -192,6 +192,13 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path)
 
 void SafetensorsFile::drop(std::span<const std::byte> bytes) const { drop_mapped(maps_, bytes); }
 
+std::string_view safetensors_type_name(DType dtype) {
+  for (const NamedType& type : kTypes) {
+    if (type.dtype == dtype) return type.name;
+  }
+  MK_CHECK(false, "safetensors: no name for {}", dtype_info(dtype).name);
+}
+
 Result<std::vector<std::string>> parse_safetensors_index(std::string_view json,
                                                          std::string_view name) {
   JsonLimits limits;

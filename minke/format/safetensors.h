@@ -48,4 +48,8 @@ class SafetensorsFile final : public SortedWeights {
 Result<std::vector<std::string>> parse_safetensors_index(std::string_view json,
                                                          std::string_view name = "index");
 
+/// What the format calls a number format, "BF16"; MK_CHECK that it has one: block formats have
+/// none.
+std::string_view safetensors_type_name(DType dtype);
+
 }  // namespace minke

@@ -67,7 +67,8 @@ std::string valid_file() {
   writer.add_array("scores", std::span<const float>(scores));
   const std::vector<std::byte> blocks(2 * 34, std::byte{1});
   writer.add_tensor("blk.0.w", DType::kQ8_0, {2, 32}, blocks);
-  writer.add_tensor("blk.1.w", DType::kF32, {3}, std::as_bytes(std::span(scores)));
+  const std::vector<float> values(16, 1.5f);  // 64 bytes: no padding after them
+  writer.add_tensor("blk.1.w", DType::kF32, {16}, std::as_bytes(std::span(values)));
   return writer.serialize();
 }
 

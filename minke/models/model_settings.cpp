@@ -30,6 +30,8 @@ constexpr std::pair<std::string_view, std::string_view> kGgufKeys[] = {
     {"rope_original_context", "rope.scaling.original_context_length"},
     {"rope_attention_factor", "rope.scaling.attn_factor"},
     {"rope_log_multiplier", "rope.scaling.yarn_log_multiplier"},
+    {"rope_beta_fast", "rope.scaling.yarn_beta_fast"},
+    {"rope_beta_slow", "rope.scaling.yarn_beta_slow"},
     {"q_lora_rank", "attention.q_lora_rank"},
     {"kv_lora_rank", "attention.kv_lora_rank"},
     {"mla_key_dim", "attention.key_length_mla"},

@@ -76,6 +76,8 @@ Result<Rope> ModelSettings::rope(int64_t max_position_embeddings) const {
     MK_ASSIGN(rope.scaling.factor, number("rope_factor", 1.0));
     MK_ASSIGN(rope.scaling.original_max_position_embeddings,
               size("rope_original_context", 1, kContextMax, max_position_embeddings));
+    MK_ASSIGN(rope.scaling.beta_fast, number("rope_beta_fast", 32.0));
+    MK_ASSIGN(rope.scaling.beta_slow, number("rope_beta_slow", 1.0));
     MK_ASSIGN(const double log_multiplier, number("rope_log_multiplier", 0.0));
     rope.mscale_all_dim = 10.0 * log_multiplier;
     if (rope.scaling.type == Type::kYarn && log_multiplier == 0.0) {

@@ -72,8 +72,7 @@ double yarn_mscale(double factor, double mscale) {
   return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
 }
 
-Tensor rope_table(int64_t num_positions, int64_t head_dim, double theta,
-                  const RopeScaling& scaling) {
+std::vector<float> rope_frequencies(int64_t head_dim, double theta, const RopeScaling& scaling) {
   const int64_t half = head_dim / 2;
   std::vector<float> frequencies(static_cast<size_t>(half)), periods(static_cast<size_t>(half));
   for (int64_t i = 0; i < half; ++i) {
@@ -82,6 +81,13 @@ Tensor rope_table(int64_t num_positions, int64_t head_dim, double theta,
     frequencies[i] = 1.0f / periods[i];
   }
   scale(frequencies, periods, head_dim, theta, scaling);
+  return frequencies;
+}
+
+Tensor rope_table(int64_t num_positions, int64_t head_dim, double theta,
+                  const RopeScaling& scaling) {
+  const int64_t half = head_dim / 2;
+  const std::vector<float> frequencies = rope_frequencies(head_dim, theta, scaling);
   const auto attention_factor = static_cast<float>(scaling.attention_factor);
   Tensor table = Tensor::zeros(DType::kF32, {num_positions, head_dim});
   for (int64_t p = 0; p < num_positions; ++p) {

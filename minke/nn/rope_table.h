@@ -31,6 +31,11 @@ struct RopeScaling {
 /// YaRN's 0.1 mscale ln(factor) + 1; 1 where factor <= 1 (DeepSeek's yarn_get_mscale).
 double yarn_mscale(double factor, double mscale);
 
+/// The frequencies theta^(-2i / head_dim), scaled: head_dim/2 of them, rounded to f32 as
+/// transformers does. attention_factor is none of their business.
+std::vector<float> rope_frequencies(int64_t head_dim, double theta,
+                                    const RopeScaling& scaling = {});
+
 /// The cosines and sines of rotary embedding for positions 0 .. num_positions - 1: row p holds
 /// head_dim/2 cosines, then as many sines, of p * theta^(-2i / head_dim) (RoFormer, eq. 15), the
 /// frequencies scaled. Frequencies and angles are rounded to f32 first, as transformers does, so

@@ -1,6 +1,7 @@
 #include <string>
 #include <utility>
 
+#include "minke/base/check.h"
 #include "minke/base/utf8.h"
 #include "minke/text/split_ranges.h"
 #include "minke/text/split_steps.h"
@@ -91,6 +92,17 @@ SplitStep find_split_step(std::string_view regex) {
     if (row.regex == wanted) return row.step;
   }
   return wanted == cased_letters_regex() ? split_cased_letters : nullptr;
+}
+
+std::string split_regex(SplitStep step) {
+  for (const Pattern& row : kPatterns) {
+    if (row.step != step) continue;
+    constexpr std::string_view kContractions = "C|";
+    if (!row.regex.starts_with(kContractions)) return std::string(row.regex);
+    return "(?i:'s|'t|'re|'ve|'m|'ll|'d)|" + std::string(row.regex.substr(kContractions.size()));
+  }
+  MK_CHECK(step == split_cased_letters, "split_regex: a step without an expression");
+  return cased_letters_regex();
 }
 
 bool matches_everything(SplitStep step) {

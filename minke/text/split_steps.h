@@ -15,6 +15,9 @@ using SplitStep = size_t (*)(std::string_view text, size_t begin);
 /// The spelling must be one of those that published tokenizer.json files use.
 SplitStep find_split_step(std::string_view regex);
 
+/// An expression that find_split_step() takes for the step, in the spelling of Rust's tokenizers.
+std::string split_regex(SplitStep step);
+
 /// Whether the matches of that expression cover every text, so that removing the rest removes
 /// nothing.
 bool matches_everything(SplitStep step);

@@ -17,28 +17,31 @@ Result<std::string> read_if_there(const fs::path& path) {
   return read_file(path, size_t{16} << 20);
 }
 
-Result<Tokenizer> open_json(const fs::path& path) {
+}  // namespace
+
+Result<TokenizerTexts> read_tokenizer_texts(const fs::path& tokenizer_json) {
   TokenizerTexts texts;
-  const fs::path folder = path.parent_path();
-  MK_ASSIGN(texts.tokenizer_json, read_file(path, size_t{64} << 20));
+  const fs::path folder = tokenizer_json.parent_path();
+  MK_ASSIGN(texts.tokenizer_json, read_file(tokenizer_json, size_t{64} << 20));
   MK_ASSIGN(texts.tokenizer_config, read_if_there(folder / "tokenizer_config.json"));
   MK_ASSIGN(texts.special_tokens_map, read_if_there(folder / "special_tokens_map.json"));
   MK_ASSIGN(texts.generation_config, read_if_there(folder / "generation_config.json"));
   MK_ASSIGN(texts.chat_template, read_if_there(folder / "chat_template.jinja"));
-  return Tokenizer::from_json(texts);
+  return texts;
 }
-
-}  // namespace
 
 Result<Tokenizer> open_tokenizer(const fs::path& path) {
   std::error_code error;
   if (fs::is_directory(path, error)) {
-    if (fs::exists(path / "tokenizer.json", error)) return open_json(path / "tokenizer.json");
+    if (fs::exists(path / "tokenizer.json", error)) return open_tokenizer(path / "tokenizer.json");
     return fail(ErrorCode::kNotFound,
                 "{} has no tokenizer.json; give a folder that has one, or a .gguf file",
                 path.string());
   }
-  if (path.extension() == ".json") return open_json(path);
+  if (path.extension() == ".json") {
+    MK_ASSIGN(const TokenizerTexts texts, read_tokenizer_texts(path));
+    return Tokenizer::from_json(texts);
+  }
   MK_ASSIGN(const GgufFile file, GgufFile::open(path));
   return Tokenizer::from_gguf(file);
 }

@@ -12,4 +12,7 @@ namespace minke {
 /// from_json.
 Result<Tokenizer> open_tokenizer(const std::filesystem::path& path);
 
+/// The texts of a tokenizer.json and of what lies beside it. Errors are those of reading.
+Result<TokenizerTexts> read_tokenizer_texts(const std::filesystem::path& tokenizer_json);
+
 }  // namespace minke

@@ -20,6 +20,8 @@ constexpr std::array kRows = {
     CommandRow{"list", "Models", "List the pulled models on this machine", make_list_command},
     CommandRow{"show", "Models", "Tell what is in a model", make_show_command},
     CommandRow{"verify", "Models", "Hash a model's files again", make_verify_command},
+    CommandRow{"convert", "Models", "Write a model as GGUF or as a Hugging Face folder",
+               make_convert_command},
     CommandRow{"rm", "Models", "Delete a model from this machine", make_rm_command},
     CommandRow{"tokenize", "Text", "Turn text into token ids and back", make_tokenize_command},
     CommandRow{"render", "Text", "Turn a conversation into the prompt that a model reads",

@@ -1,0 +1,202 @@
+#include "minke/convert/convert.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "minke/base/json.h"
+#include "minke/convert/gguf_config.h"
+#include "minke/convert/gguf_tensors.h"
+#include "minke/convert/gguf_tokenizer.h"
+#include "minke/convert/hf_config.h"
+#include "minke/convert/hf_folder.h"
+#include "minke/convert/hf_tensors.h"
+#include "minke/convert/hf_tokenizer.h"
+#include "minke/convert/output_folder.h"
+
+namespace minke {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Plan = std::vector<PlannedTensor>;
+
+std::vector<WeightDeclaration> declarations_of(const Plan& plan) {
+  std::vector<WeightDeclaration> out;
+  for (const PlannedTensor& tensor : plan) out.push_back(tensor.declaration);
+  return out;
+}
+
+ConvertReport report_of(const Plan& plan) {
+  ConvertReport report;
+  report.num_tensors = plan.size();
+  for (const PlannedTensor& tensor : plan) report.tensor_bytes += tensor.declaration.bytes();
+  report.main_dtype = main_dtype(plan);
+  return report;
+}
+
+// The same tensors, in another format perhaps; `dtype_of` says which.
+template <class DTypeOf>
+Result<Plan> plan_same(const WeightFile& source, const DTypeOf& dtype_of) {
+  Plan plan;
+  for (const WeightInfo& info : source.weights()) {
+    const DType dtype = dtype_of(info);
+    MK_TRY(check_retyping(info, dtype));
+    plan.push_back(same_rows(info.name, dtype, info));
+  }
+  return plan;
+}
+
+Result<void> write_gguf(const Plan& plan, GgufMetadata& metadata, const WeightFile& source,
+                        const fs::path& destination, const ConvertOptions& options) {
+  MK_ASSIGN(WeightWriter writer, create_gguf(destination, metadata, declarations_of(plan)));
+  return write_tensors(plan, source, options.writing, writer);
+}
+
+Result<void> write_safetensors(const Plan& plan, const WeightFile& source, const fs::path& folder,
+                               const ConvertOptions& options) {
+  MK_ASSIGN(WeightWriter writer,
+            create_safetensors(folder, declarations_of(plan), options.shard_bytes_max));
+  return write_tensors(plan, source, options.writing, writer);
+}
+
+Result<ConvertReport> gguf_to_gguf(const GgufFile& file, const fs::path& destination,
+                                   const ConvertOptions& options) {
+  MK_ASSIGN(const Plan plan, plan_same(file, [&](const WeightInfo& info) {
+              return options.type ? gguf_dtype(info.name, info.shape, info.dtype, options.type)
+                                  : info.dtype;
+            }));
+  GgufMetadata metadata;
+  metadata.copy(file);
+  if (const auto type = gguf_file_type(plan); options.type && type) {
+    metadata.add("general.file_type", *type);
+  }
+  MK_TRY(write_gguf(plan, metadata, file, destination, options));
+  return report_of(plan);
+}
+
+std::string left_out_note(const std::vector<std::string>& names) {
+  return fmt::format("left out {} tensor{} that the model does not use, '{}' among them",
+                     names.size(), names.size() == 1 ? "" : "s", names[0]);
+}
+
+Result<ConvertReport> hf_to_gguf(const HfFolder& source, const fs::path& destination,
+                                 const ConvertOptions& options) {
+  MK_ASSIGN(const ModelConfig config, config_from_hf(source.config.dump()));
+  MK_ASSIGN(const GgufTensors planned, plan_gguf(source.weights, config, options.type));
+  MK_ASSIGN(GgufMetadata metadata, gguf_config(source.config, config, destination.stem().string()));
+  if (const auto type = gguf_file_type(planned.tensors)) {
+    metadata.add("general.file_type", *type);
+  }
+  ConvertReport report = report_of(planned.tensors);
+  metadata.add("tokenizer.ggml.model", "none");  // which llama.cpp asks for
+  if (options.with_tokenizer) {
+    MK_ASSIGN(const bool found, add_gguf_tokenizer(source, config.vocab_size, metadata));
+    if (!found) {
+      report.notes.emplace_back(
+          "the folder has no tokenizer.json: the file has no tokenizer, so that it can be run on "
+          "token ids only");
+    }
+  }
+  if (!planned.left_out.empty()) report.notes.push_back(left_out_note(planned.left_out));
+  MK_TRY(write_gguf(planned.tensors, metadata, source.weights, destination, options));
+  return report;
+}
+
+Result<ConvertReport> gguf_to_hf(const GgufFile& file, const fs::path& folder,
+                                 const ConvertOptions& options) {
+  MK_ASSIGN(const ModelConfig config, config_from_gguf(file));
+  MK_ASSIGN(const Plan plan, plan_hf(file, config, options.type));
+  MK_ASSIGN(Json json, hf_config(file, config, main_dtype(plan)));
+  ConvertReport report = report_of(plan);
+  if (options.with_tokenizer && file.find_value("tokenizer.ggml.model") != nullptr) {
+    MK_ASSIGN(const HfTokenizer tokenizer, hf_tokenizer(file));
+    MK_TRY(write_hf_tokenizer(tokenizer, folder, json));
+    if (!tokenizer.note.empty()) report.notes.push_back(tokenizer.note);
+  }
+  MK_TRY(write_file_atomic(folder / "config.json", json.dump(2) + "\n"));
+  MK_TRY(write_safetensors(plan, file, folder, options));
+  return report;
+}
+
+Result<ConvertReport> hf_to_hf(const HfFolder& source, const fs::path& folder,
+                               const ConvertOptions& options) {
+  if (!source.weights.skipped().empty()) {
+    return fail(ErrorCode::kUsage, "tensor {} is in a format that minke cannot convert",
+                source.weights.skipped().front());
+  }
+  MK_ASSIGN(const Plan plan, plan_same(source.weights, [&](const WeightInfo& info) {
+              return options.type.value_or(info.dtype);
+            }));
+  MK_TRY(source.copy_other_files(folder, options.with_tokenizer));
+  Json config = source.config;
+  if (options.type) {
+    for (const char* key : {"dtype", "torch_dtype"}) {
+      if (config.find(key) != nullptr || std::string_view(key) == "dtype") {
+        config.set(key, hf_dtype_name(*options.type));
+      }
+    }
+  }
+  MK_TRY(write_file_atomic(folder / "config.json", config.dump(2) + "\n"));
+  MK_TRY(write_safetensors(plan, source.weights, folder, options));
+  return report_of(plan);
+}
+
+bool is_gguf_name(const fs::path& path) { return path.extension() == ".gguf"; }
+
+// What is there may be replaced only when it is what would be written: --force on a home folder
+// must not delete it.
+Result<void> check_destination(const fs::path& source, const fs::path& destination,
+                               const ConvertOptions& options) {
+  std::error_code error;
+  if (!fs::exists(destination, error)) return {};
+  if (fs::equivalent(source, destination, error)) {
+    return fail(ErrorCode::kUsage, "{} is both source and destination", destination.string());
+  }
+  if (fs::is_other(fs::status(destination, error))) return {};
+  if (!options.overwrite) {
+    return fail(ErrorCode::kUsage, "{} exists; overwrite it with --force", destination.string());
+  }
+  const bool is_folder = fs::is_directory(destination, error);
+  if (is_gguf_name(destination)) {
+    if (!is_folder) return {};
+    return fail(ErrorCode::kUsage, "{} is a folder, and a file would be written",
+                destination.string());
+  }
+  const bool replaceable = is_folder && (fs::is_empty(destination, error) ||
+                                         fs::exists(destination / "config.json", error));
+  if (replaceable) return {};
+  return fail(ErrorCode::kUsage, "{} is no model's folder; it is not overwritten",
+              destination.string());
+}
+
+template <class Source, class ToGguf, class ToFolder>
+Result<ConvertReport> convert_to(const Source& source, const fs::path& destination,
+                                 const ConvertOptions& options, const ToGguf& to_gguf,
+                                 const ToFolder& to_folder) {
+  if (is_gguf_name(destination)) return to_gguf(source, destination, options);
+  MK_ASSIGN(OutputFolder folder, OutputFolder::create(destination));
+  MK_ASSIGN(ConvertReport report, to_folder(source, folder.path(), options));
+  MK_TRY(folder.commit());
+  return report;
+}
+
+}  // namespace
+
+Result<ConvertReport> convert_model(const fs::path& source, const fs::path& destination,
+                                    const ConvertOptions& options) {
+  MK_TRY(check_destination(source, destination, options));
+  std::error_code error;
+  const bool is_folder = fs::is_directory(source, error) || source.extension() == ".safetensors" ||
+                         source.extension() == ".json";
+  if (is_folder) {
+    MK_ASSIGN(const HfFolder folder, HfFolder::open(source));
+    return convert_to(folder, destination, options, hf_to_gguf, hf_to_hf);
+  }
+  MK_ASSIGN(const GgufFile file, GgufFile::open(source));
+  return convert_to(file, destination, options, gguf_to_gguf, gguf_to_hf);
+}
+
+}  // namespace minke

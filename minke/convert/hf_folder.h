@@ -1,0 +1,22 @@
+#pragma once
+#include <filesystem>
+
+#include "minke/base/json.h"
+#include "minke/format/safetensors.h"
+
+namespace minke {
+
+/// A folder as Hugging Face's: config.json and the weights under their own names.
+struct HfFolder {
+  std::filesystem::path folder;
+  Json config;  ///< an object
+  SafetensorsFile weights;
+
+  /// The folder, or a file in it. kNotFound when it has no model.
+  static Result<HfFolder> open(const std::filesystem::path& path);
+  /// Copies what else lies there: all files but config.json, weights of any format and what is
+  /// hidden; without the tokenizer's if that is not wanted.
+  Result<void> copy_other_files(const std::filesystem::path& to, bool with_tokenizer) const;
+};
+
+}  // namespace minke

@@ -1,0 +1,18 @@
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "minke/convert/planned_tensor.h"
+#include "minke/format/gguf.h"
+#include "minke/models/model.h"
+
+namespace minke {
+
+/// Plans the tensors of a GGUF file as Hugging Face's checkpoints have them: what plan_gguf() does,
+/// undone. Without a type, block formats become bf16 and the rest stays as it is. rope_freqs.weight
+/// is left to the config. `file` must outlive the plan. kUsage for a tensor that has no name there,
+/// kCorrupt for an impossible shape.
+Result<std::vector<PlannedTensor>> plan_hf(const GgufFile& file, const ModelConfig& config,
+                                           std::optional<DType> type);
+
+}  // namespace minke

@@ -1,0 +1,74 @@
+"""`minke convert` as a user runs it: the default model to a folder and back, refusals, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from minke_process import MINKE, MODEL, minke, minke_json
+
+QUESTION = ("Why is the sky blue?", "--temperature", "0", "--max-tokens", "12",
+            "--precision", "f32")
+
+
+class Convert(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.scratch = scratch.name
+
+    def path(self, name):
+        return os.path.join(self.scratch, name)
+
+    def test_a_folder_and_a_file_made_of_it_answer_as_the_model(self):
+        folder, file = self.path("hf"), self.path("again.gguf")
+        told = minke_json("convert", MODEL, folder)
+        self.assertEqual((told["tensors"], told["type"], told["notes"]), (272, "bf16", []))
+        told = minke_json("convert", folder, file)
+        self.assertEqual(told["tensors"], 272)
+        self.assertEqual(sorted(os.listdir(folder)),
+                         ["chat_template.jinja", "config.json", "generation_config.json",
+                          "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+        expected = minke_json("run", MODEL, *QUESTION)
+        for path in (folder, file):
+            found = minke_json("run", path, *QUESTION)
+            self.assertEqual(found["token_ids"], expected["token_ids"])
+            self.assertEqual(found["prompt_tokens"], expected["prompt_tokens"])
+            self.assertEqual(found["finish_reason"], expected["finish_reason"])
+        again = minke("convert", folder, file)
+        self.assertEqual(again.returncode, 2)
+        self.assertIn("--force", again.stderr.decode())
+
+    def test_an_interrupt_leaves_nothing_behind(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            for name in ("folder", "file.gguf"):
+                with self.subTest(name=name, signal=number), subprocess.Popen(
+                        [MINKE, "convert", MODEL, self.path(name), "--type", "f32"],
+                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+                    deadline = time.monotonic() + 60
+                    while not os.listdir(self.scratch) and time.monotonic() < deadline:
+                        time.sleep(0.002)
+                    process.send_signal(number)
+                    process.stderr.read()
+                    self.assertEqual(process.wait(timeout=60), code)
+                    self.assertEqual(os.listdir(self.scratch), [])
+
+    def test_what_cannot_be_done_says_why(self):
+        for arguments, code, word in (
+                ((self.path("none"), self.path("a.gguf")), 3, "none"),
+                ((self.scratch, self.path("a.gguf")), 2, "config.json"),
+                ((MODEL, self.path("a.gguf"), "--type", "q8_0"), 2, "--type"),
+                ((MODEL, self.scratch), 2, "--force"),
+                ((MODEL, self.scratch, "--force", "--shard-gb", "0"), 2, "--shard-gb"),
+                ((MODEL, "/dev/full/a"), 1, "/dev/full")):
+            with self.subTest(arguments):
+                done = minke("convert", *arguments)
+                self.assertEqual(done.returncode, code, done.stderr.decode())
+                self.assertIn(word, done.stderr.decode())
+        self.assertEqual(os.listdir(self.scratch), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -91,11 +91,15 @@ struct GroupScale {
 };
 GroupScale group_scale(const BlockFormat& format, const BlockFields& fields, int group);
 
-/// Decodes and encodes whole blocks by a format's row; see DTypeInfo. Encoding searches the scales
-/// and minima for the least squared error (encode_blocks.cpp).
+/// Decodes whole blocks by a format's row; see DTypeInfo.
 void decode_blocks(const BlockFormat& format, const std::byte* blocks, int64_t num_blocks,
                    float* out);
-void encode_blocks(const BlockFormat& format, const float* values, int64_t num_blocks,
-                   std::byte* blocks);
+
+/// Encodes whole blocks: searches scales and minima for the least squared error, in which element i
+/// counts weights[i] >= 0 (null: all alike). Infinities and NaN become finite. The bytes of a block
+/// depend on its own values and weights only, and are the same on every CPU. `format` must have a
+/// join (MK_CHECK).
+void encode_blocks(const BlockFormat& format, const float* values, const float* weights,
+                   int64_t num_blocks, std::byte* blocks);
 
 }  // namespace minke

@@ -26,7 +26,7 @@ void decode_as(const std::byte* blocks, int64_t num_blocks, float* out) {
 /// See decode_as.
 template <DType kFormat>
 void encode_as(const float* values, int64_t num_blocks, std::byte* blocks) {
-  encode_blocks(block_format(kFormat), values, num_blocks, blocks);
+  encode_blocks(block_format(kFormat), values, nullptr, num_blocks, blocks);
 }
 
 }  // namespace minke

@@ -5,15 +5,15 @@
 namespace minke {
 
 /// IEEE binary16 bits to float, exact for every value (subnormals, infinities and NaN included).
+/// Selections in place of branches, so that a loop over it becomes vectors.
 inline float f16_to_f32(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1F;
-  const uint32_t mantissa = half & 0x3FF;
-  if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000 | (mantissa << 13));
-  if (exponent != 0)
-    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-  const float magnitude = static_cast<float>(mantissa) * 0x1.0p-24f;
-  return sign != 0 ? -magnitude : magnitude;
+  const uint32_t magnitude = half & 0x7FFF;
+  // The exponent's bias is 127 in place of 15; that of infinities and NaN is 255 in place of 31.
+  const uint32_t normal = (magnitude << 13) + ((magnitude < 0x7C00 ? 112u : 224u) << 23);
+  const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1.0p-24f;
+  const uint32_t bits = magnitude < 0x400 ? std::bit_cast<uint32_t>(subnormal) : normal;
+  return std::bit_cast<float>(sign | bits);
 }
 
 /// Float to binary16 bits, rounding to nearest even; too large becomes infinity.

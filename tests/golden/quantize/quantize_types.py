@@ -112,7 +112,8 @@ class Model:
         for name, shape in self.tensors.items():
             if len(shape) > 1 and name != "token_embd.weight":
                 matrices = shape[0] if len(shape) == 3 else 1
-                writer.add_tensor(name + ".in_sum2", numpy.ones([matrices, shape[-1]], numpy.float32))
+                sums = numpy.ones([matrices, shape[-1]], numpy.float32)
+                writer.add_tensor(name + ".in_sum2", sums)
                 writer.add_tensor(name + ".counts", numpy.ones([matrices, 1], numpy.float32))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

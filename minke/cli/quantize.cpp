@@ -1,0 +1,198 @@
+#include <signal.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "minke/base/clock.h"
+#include "minke/base/files.h"
+#include "minke/cli/command.h"
+#include "minke/cli/interrupts.h"
+#include "minke/cli/loaded_model.h"
+#include "minke/cli/progress.h"
+#include "minke/convert/quantize.h"
+#include "minke/eval/divergence.h"
+#include "minke/hub/model_store.h"
+
+namespace minke {
+namespace {
+
+double relative_error(const QuantizedFormat& format) {
+  return format.squared_weights > 0 ? format.squared_error / format.squared_weights : 0.0;
+}
+
+std::string mixture_names() {
+  std::string names;
+  for (const MixtureInfo& info : mixtures()) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", info.name);
+  }
+  return names;
+}
+
+class QuantizeCommand final : public Command {
+ public:
+  void add_flags(Flags& flags) override {
+    flags.positional("SOURCE", source_, Flags::Need::kRequired,
+                     "a name from minke list, a .gguf file, or a folder as Hugging Face's");
+    flags.positional("DESTINATION", destination_, Flags::Need::kRequired,
+                     "the .gguf file to write");
+    flags.add("type", type_, "mixture of formats: " + mixture_names());
+    flags.add("rule", rules_,
+              "PATTERN=TYPE: a format for the tensors whose names match, such as "
+              "'*.ffn_down.*=Q6_K'; the first that matches counts");
+    flags.add("imatrix", imatrix_, "importance matrix of the inputs, as llama-imatrix writes it");
+    flags.add("text", text_,
+              "then compare source and result on this text, in f32: perplexity and KL divergence");
+    flags.add("context", context_, {2, 1 << 16}, "tokens of a window of --text");
+    flags.add("force", force_, "overwrite what is there");
+    flags.add("threads,t", threads_, {0, 1024}, "threads that compute; 0: all CPUs");
+    flags.add("json", json_, "one JSON document about what was written");
+    flags.example("minke quantize ./my-model my-model-q4.gguf --type Q4_K_M");
+    flags.example("minke quantize big.gguf small.gguf --rule 'output.weight=Q8_0'");
+  }
+
+  Result<void> run(const Console& console) override {
+    ::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error to tell, not to die of
+    const Interrupts interrupts;
+    MK_ASSIGN(const std::filesystem::path source, ModelStore::open_default().resolve(source_));
+    std::optional<std::string> text;
+    if (!text_.empty()) {
+      MK_ASSIGN(text, read_file(text_));
+    }
+    QuantizeOptions options;
+    MK_TRY(set(options));
+    std::optional<Importance> importance;
+    if (!imatrix_.empty()) {
+      MK_ASSIGN(importance, Importance::open(imatrix_));
+      options.importance = &*importance;
+      options.importance_name = imatrix_;
+    }
+    const double start = seconds_now();
+    ProgressBar bar(console);
+    options.writing.progress = [&](uint64_t done, uint64_t total) {
+      bar.update(done, total);
+      return interrupts.count() == 0;
+    };
+    MK_ASSIGN(const QuantizeReport report, quantize_model(source, destination_, options));
+    bar.clear();
+    const double seconds = seconds_now() - start;
+    for (const std::string& note : report.notes) console.note("note: {}", note);
+    if (!json_) tell(console, report, seconds);
+    std::optional<Divergence> quality;
+    if (text) {
+      MK_ASSIGN(quality, compare(console, interrupts, source, *text));
+      if (!json_) tell(console, *quality);
+    }
+    if (json_) console.print_json(document(report, quality, seconds));
+    return {};
+  }
+
+ private:
+  Result<void> set(QuantizeOptions& options) const {
+    options.mixture = find_mixture(type_);
+    if (options.mixture == nullptr) {
+      return fail(ErrorCode::kUsage, "--type is '{}', expected one of {}", type_, mixture_names());
+    }
+    for (const std::string& text : rules_) {
+      MK_ASSIGN(DTypeRule rule, DTypeRule::parse(text));
+      options.rules.push_back(std::move(rule));
+    }
+    options.overwrite = force_;
+    options.writing.num_threads = threads_ > 0 ? threads_ : available_cpus();
+    return {};
+  }
+
+  // Both in f32, so that the difference is that of the weights.
+  Result<Divergence> compare(const Console& console, const Interrupts& interrupts,
+                             const std::filesystem::path& source, const std::string& text) const {
+    LoadFlags flags;
+    flags.ctx = context_;
+    flags.threads = threads_;
+    flags.precision = "f32";
+    MK_ASSIGN(const LoadedModel before, load_model_for(source.string(), flags));
+    MK_ASSIGN(const LoadedModel after, load_model_for(destination_, flags));
+    const int64_t vocab_size = before.model->config().vocab_size;
+    const std::vector<int32_t> ids = before.tokenizer->encode(std::string_view(text));
+    MK_ASSIGN(Scorer reference,
+              Scorer::create(*before.device, *before.model, DType::kF32, context_));
+    MK_ASSIGN(Scorer other, Scorer::create(*after.device, *after.model, DType::kF32, context_));
+    const auto num_windows = static_cast<int64_t>(ids.size()) / context_;
+    double told = seconds_now();
+    return divergence(*before.device, reference, other, vocab_size, ids, context_,
+                      [&](int64_t windows) {
+                        if (seconds_now() - told >= 10) {
+                          told = seconds_now();
+                          console.note("compared {} of {} windows", windows, num_windows);
+                        }
+                        return interrupts.count() == 0;
+                      });
+  }
+
+  void tell(const Console& console, const QuantizeReport& report, double seconds) const {
+    console.note("{:<8}{:>8}{:>16}{:>12}{:>18}", "format", "tensors", "weights", "size",
+                 "relative error");
+    for (const QuantizedFormat& format : report.formats) {
+      const std::string error = format.squared_weights > 0
+                                    ? fmt::format("{:.3e}", relative_error(format))
+                                    : std::string("copied");
+      console.note("{:<8}{:>8}{:>16}{:>12}{:>18}", dtype_info(format.dtype).name,
+                   format.num_tensors, format.num_elements,
+                   bytes_text(static_cast<double>(format.bytes)), error);
+    }
+    console.note("{}: {} from {}, {:.2f} bits a weight, in {:.1f} s", destination_,
+                 bytes_text(static_cast<double>(report.bytes)),
+                 bytes_text(static_cast<double>(report.source_bytes)), report.bits_per_weight(),
+                 seconds);
+  }
+
+  static void tell(const Console& console, const Divergence& quality) {
+    console.note("perplexity {:.4f} from {:.4f}, over {} tokens", quality.other.perplexity,
+                 quality.reference.perplexity, quality.other.tokens);
+    console.note("KL divergence {:.6f} nats a token (most {:.4f}); same top token {:.2f} %",
+                 quality.kl, quality.kl_max, 100 * quality.same_top);
+  }
+
+  Json document(const QuantizeReport& report, const std::optional<Divergence>& quality,
+                double seconds) const {
+    Json::Array formats;
+    for (const QuantizedFormat& format : report.formats) {
+      formats.push_back(Json::object({{"format", dtype_info(format.dtype).name},
+                                      {"tensors", format.num_tensors},
+                                      {"weights", format.num_elements},
+                                      {"bytes", format.bytes},
+                                      {"relative_squared_error", relative_error(format)}}));
+    }
+    Json out = Json::object({{"path", destination_},
+                             {"type", find_mixture(type_)->name},
+                             {"source_bytes", report.source_bytes},
+                             {"bytes", report.bytes},
+                             {"bits_per_weight", report.bits_per_weight()},
+                             {"formats", std::move(formats)},
+                             {"notes", Json(Json::Array(report.notes.begin(), report.notes.end()))},
+                             {"seconds", seconds}});
+    if (!quality) return out;
+    out.set("perplexity", quality->other.perplexity);
+    out.set("source_perplexity", quality->reference.perplexity);
+    out.set("kl", quality->kl);
+    out.set("kl_max", quality->kl_max);
+    out.set("same_top", quality->same_top);
+    out.set("tokens", quality->other.tokens);
+    return out;
+  }
+
+  std::string source_;
+  std::string destination_;
+  std::string type_ = "Q4_K_M";
+  std::vector<std::string> rules_;
+  std::string imatrix_;
+  std::string text_;
+  int context_ = 256;
+  bool force_ = false;
+  int threads_ = 0;
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_quantize_command() { return std::make_unique<QuantizeCommand>(); }
+
+}  // namespace minke

@@ -28,7 +28,7 @@ class Quantize : public testing::Test {
   }
   ~Quantize() override { fs::remove_all(folder_); }
 
-  // A llama of two layers without a tokenizer: 5 rows of 512 are more than a unit of none.
+  // A llama of two layers without a tokenizer, in every kind of source format.
   fs::path write_source() {
     Random random(3);
     GgufWriter writer;

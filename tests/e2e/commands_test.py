@@ -103,6 +103,20 @@ class Contracts(unittest.TestCase):
         self.assertEqual(document["bytes"], number * len(line))
         self.assertEqual(document["tokens"], number * one["tokens"])
 
+    def test_quantize_reports_error_and_divergence(self):
+        with tempfile.TemporaryDirectory() as folder:
+            target, text = os.path.join(folder, "q6.gguf"), os.path.join(folder, "text")
+            with open(text, "w", encoding="utf-8") as file:
+                file.write("A whale is a large animal of the sea. " * 20)
+            document = minke_json("quantize", MODEL, target, "--type", "Q6_K", "--text", text,
+                                  "--context", "32", "--rule", "*.attn_v.weight=q8_0", "--json")
+            self.assertEqual({row["format"] for row in document["formats"]},
+                             {"q8_0", "f32", "q6_k"})
+            self.assertLess(document["formats"][0]["relative_squared_error"], 1e-3)
+            self.assertTrue(0 < document["kl"] < 0.02, document["kl"])
+            shown = minke_json("show", target, "--json")
+            self.assertEqual(os.path.getsize(target), shown["file_bytes"])
+
     def test_perplexity_scores_all_but_the_first_token_of_each_window(self):
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
             file.write("The whale is a mammal that lives in the sea. " * 40)
@@ -158,6 +172,13 @@ class BadInput(unittest.TestCase):
         self.assertEqual(done.stdout, b"")
         self.assertTrue(message.startswith("minke: "), message)
         return message
+
+    def test_quantize_keeps_what_it_cannot_replace(self):
+        with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
+            self.expect(2, "quantize", MODEL, file.name)
+            self.expect(2, "quantize", MODEL, file.name, "--force", "--type", "Q9")
+            self.expect(2, "quantize", MODEL, file.name, "--force", "--rule", "*.nothing=Q8_0")
+            self.assertEqual(os.path.getsize(file.name), 0)
 
     def test_usage_errors_exit_with_2(self):
         self.expect(2, "frobnicate")

@@ -1,5 +1,7 @@
 #include "minke/models/decoder.h"
 
+#include <algorithm>
+
 namespace minke {
 namespace {
 
@@ -39,12 +41,14 @@ Result<void> Decoder::load(const Device& device, const WeightFile& file,
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     MK_TRY(load_block(loader, fmt::format("blk.{}.", i), options.precision));
   }
-  MK_ASSIGN(auto* norm, loader.vector("output_norm.weight", config_.hidden_size));
-  std::vector<const Parameter*> head = embedding;
+  MK_ASSIGN(norm_, loader.vector("output_norm.weight", config_.hidden_size));
+  head_weights_ = embedding;
   if (!config_.tie_word_embeddings) {
-    MK_ASSIGN(head, loader.matrices({{"output.weight", config_.vocab_size}}, config_.hidden_size));
+    MK_ASSIGN(head_weights_,
+              loader.matrices({{"output.weight", config_.vocab_size}}, config_.hidden_size));
   }
-  head_ = Linear(std::move(head), options.precision, {norm, config_.rms_norm_eps});
+  head_ = Linear(head_weights_, options.precision, {norm_, config_.rms_norm_eps});
+  MK_TRY(load_mtp(loader, options));
   const int64_t positions =
       options.context_tokens > 0 ? options.context_tokens : config_.max_position_embeddings;
   MK_TRY(read_rope_divisors(file));
@@ -52,18 +56,69 @@ Result<void> Decoder::load(const Device& device, const WeightFile& file,
   return {};
 }
 
+// The modules that are wanted and there: many files have the setting and not the weights.
+Result<void> Decoder::load_mtp(ParameterLoader& loader, const LoadOptions& options) {
+  const int64_t hidden = config_.hidden_size;
+  const auto prefix = [&](int64_t k) {
+    return fmt::format("blk.{}.", config_.num_hidden_layers + k);
+  };
+  int64_t& count = config_.num_nextn_predict_layers;
+  count = std::min(count, options.mtp_modules);
+  if (!loader.has(prefix(0) + "nextn.eh_proj.weight")) count = 0;
+  for (int64_t k = 0; k < count; ++k) {
+    const std::string name = prefix(k) + "nextn.";
+    MK_TRY(load_block(loader, prefix(k), options.precision));
+    MtpModule& module = mtp_.emplace_back();
+    MK_ASSIGN(module.embedding_norm, loader.vector(name + "enorm.weight", hidden));
+    MK_ASSIGN(module.hidden_norm, loader.vector(name + "hnorm.weight", hidden));
+    MK_ASSIGN(auto projection, loader.matrices({{name + "eh_proj.weight", hidden}}, 2 * hidden));
+    module.projection = Linear(std::move(projection), options.precision);
+    module.norm = norm_;
+    if (loader.has(name + "shared_head_norm.weight")) {
+      MK_ASSIGN(module.norm, loader.vector(name + "shared_head_norm.weight", hidden));
+    }
+    module.head = Linear(head_weights_, options.precision, {module.norm, config_.rms_norm_eps});
+  }
+  return {};
+}
+
 kernels::RopeArgs Decoder::rope_args(const ForwardBatch& batch) const {
   return {batch.positions.data(), rope_.data<float>(), rope_dim(), config_.rope_style, false};
 }
 
-Tensor Decoder::forward(const Context& context, const ForwardBatch& batch) const {
+void Decoder::check_positions(const ForwardBatch& batch) const {
   for (const int32_t position : batch.positions) {
     MK_CHECK(position >= 0 && position < rope_.size(0), "decoder: position {} of {}", position,
              rope_.size(0));
   }
+}
+
+Tensor Decoder::forward(const Context& context, const ForwardBatch& batch, Tensor* hidden) const {
+  check_positions(batch);
   Tensor x = ops::embedding(context, embedding_->weight(context), batch.tokens);  // [n, hidden]
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) x = block(context, x, batch, i);
+  if (hidden != nullptr) {
+    *hidden = ops::rms_norm(context, x, norm_->tensor(context), config_.rms_norm_eps);
+  }
   return head_.forward(context, rows_with_logits(context, x, batch));
+}
+
+Tensor Decoder::forward_mtp(const Context& context, const ForwardBatch& batch, int64_t depth,
+                            Tensor& hidden) const {
+  check_positions(batch);
+  MK_CHECK(depth >= 1 && depth <= static_cast<int64_t>(mtp_.size()), "decoder: depth {} of {}",
+           depth, mtp_.size());
+  const MtpModule& module = mtp_[static_cast<size_t>(depth - 1)];
+  const auto normed = [&](const Tensor& x, const Parameter* weight) {
+    return ops::rms_norm(context, x, weight->tensor(context), config_.rms_norm_eps);
+  };
+  const Tensor embedded = ops::embedding(context, embedding_->weight(context), batch.tokens);
+  const Tensor both = ops::concat_columns(context, normed(embedded, module.embedding_norm),
+                                          normed(hidden, module.hidden_norm));  // [n, 2 hidden]
+  Tensor x = module.projection.forward(context, both);
+  x = block(context, x, batch, config_.num_hidden_layers + depth - 1);
+  hidden = normed(x, module.norm);
+  return module.head.forward(context, rows_with_logits(context, x, batch));
 }
 
 Result<ModelConfig> decoder_config(const ModelSettings& settings, std::string_view architecture,

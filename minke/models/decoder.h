@@ -15,11 +15,15 @@ class Decoder : public Model {
  public:
   /// See load_model().
   Result<void> load(const Device& device, const WeightFile& file, const LoadOptions& options);
-  Tensor forward(const Context& context, const ForwardBatch& batch) const final;
+  using Model::forward;
+  Tensor forward(const Context& context, const ForwardBatch& batch, Tensor* hidden) const final;
+  Tensor forward_mtp(const Context& context, const ForwardBatch& batch, int64_t depth,
+                     Tensor& hidden) const final;
 
  protected:
   explicit Decoder(ModelConfig config) : Model(std::move(config)) {}
-  /// Loads the next block, whose tensors' names begin with `prefix`.
+  /// Loads the next block, those of MTP modules after the others, whose tensors' names begin with
+  /// `prefix`.
   virtual Result<void> load_block(ParameterLoader& loader, const std::string& prefix,
                                   Precision precision) = 0;
   /// Block `index` of x [n, hidden] -> [n, hidden]. x may be overwritten.
@@ -34,9 +38,23 @@ class Decoder : public Model {
     return config_.mla.kv_lora_rank > 0 ? config_.mla.qk_rope_head_dim : config_.head_dim;
   }
   Result<void> read_rope_divisors(const WeightFile& file);
+  Result<void> load_mtp(ParameterLoader& loader, const LoadOptions& options);
+  void check_positions(const ForwardBatch& batch) const;
+
+  // What is around an MTP module's block. Embedding and head are the model's.
+  struct MtpModule {
+    const Parameter* embedding_norm = nullptr;  // enorm
+    const Parameter* hidden_norm = nullptr;     // hnorm
+    Linear projection;                          // eh_proj, of both one beside the other
+    const Parameter* norm = nullptr;            // shared_head.norm
+    Linear head;                                // of inputs with that norm
+  };
 
   const Parameter* embedding_ = nullptr;
+  const Parameter* norm_ = nullptr;
+  std::vector<const Parameter*> head_weights_;
   Linear head_;  // of normed inputs
+  std::vector<MtpModule> mtp_;
   Tensor rope_;  // [positions, rope_dim], see rope_table()
 };
 

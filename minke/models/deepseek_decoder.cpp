@@ -220,10 +220,12 @@ Result<MlaConfig> mla_config(const ModelSettings& settings, const ModelSettings:
   return mla;
 }
 
-Result<MoeConfig> moe_config(const ModelSettings& settings, int64_t num_layers) {
+Result<MoeConfig> moe_config(const ModelSettings& settings, const ModelConfig& config) {
   MoeConfig moe;
+  const int64_t num_layers = config.num_hidden_layers + config.num_nextn_predict_layers;
   MK_ASSIGN(moe.first_k_dense_replace, settings.size("first_k_dense_replace", 0, 1000, 0));
   MK_ASSIGN(moe.n_routed_experts, settings.size("n_routed_experts", 0, 1 << 16, 0));
+  moe.first_k_dense_replace = std::min(moe.first_k_dense_replace, config.num_hidden_layers);
   if (moe.n_routed_experts == 0 || moe.first_k_dense_replace >= num_layers) return moe;
   MK_ASSIGN(moe.n_shared_experts, settings.size("n_shared_experts", 0, 1 << 10, 0));
   MK_ASSIGN(moe.moe_intermediate_size, settings.size("moe_intermediate_size", 1, 1 << 22));
@@ -257,7 +259,16 @@ Result<ModelConfig> deepseek_config(const ModelSettings& settings, std::string_v
   MK_TRY(refuse_settings(settings, kRefused));
   MK_ASSIGN(const auto rope, settings.rope(config.max_position_embeddings));
   MK_ASSIGN(config.mla, mla_config(settings, rope));
-  MK_ASSIGN(config.moe, moe_config(settings, config.num_hidden_layers));
+  MK_ASSIGN(config.num_nextn_predict_layers, settings.size("num_nextn_predict_layers", 0, 1000, 0));
+  if (settings.is_gguf()) {  // which counts the blocks of MTP modules among all
+    config.num_hidden_layers -= config.num_nextn_predict_layers;
+    if (config.num_hidden_layers < 1) {
+      return fail(ErrorCode::kCorrupt, "gguf: {} of {} blocks are for MTP",
+                  config.num_nextn_predict_layers,
+                  config.num_hidden_layers + config.num_nextn_predict_layers);
+    }
+  }
+  MK_ASSIGN(config.moe, moe_config(settings, config));
   // Of a cache of expanded keys and values.
   config.num_key_value_heads = config.num_attention_heads;
   config.head_dim = config.mla.qk_nope_head_dim + config.mla.qk_rope_head_dim;

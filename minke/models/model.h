@@ -52,6 +52,7 @@ struct MoeConfig {
 struct ModelConfig {
   std::string architecture;  ///< a row of models/registry.cpp, e.g. "llama"
   int64_t num_hidden_layers = 0;
+  int64_t num_nextn_predict_layers = 0;  ///< MTP modules: in the file, or those a model has loaded
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
   int64_t num_attention_heads = 0;
@@ -70,13 +71,15 @@ struct ModelConfig {
   MoeConfig moe;
   Fp8Blocks fp8_blocks;  ///< of weights in FP8
 
-  /// The KV cache's pages as layer 0 sees them, still without memory.
+  /// The KV cache's pages as layer 0 sees them, still without memory. MTP modules' layers are the
+  /// last ones.
   kernels::KvPages kv_pages(DType kv_dtype) const {
+    const int64_t num_layers = num_hidden_layers + num_nextn_predict_layers;
     if (mla.kv_lora_rank > 0 && mla.caches_latents) {
-      return {nullptr,           kv_dtype,         1,   mla.kv_lora_rank + mla.qk_rope_head_dim,
-              num_hidden_layers, mla.kv_lora_rank, true};
+      return {nullptr,    kv_dtype,         1,   mla.kv_lora_rank + mla.qk_rope_head_dim,
+              num_layers, mla.kv_lora_rank, true};
     }
-    return {nullptr, kv_dtype, num_key_value_heads, head_dim, num_hidden_layers, mla.v_head_dim};
+    return {nullptr, kv_dtype, num_key_value_heads, head_dim, num_layers, mla.v_head_dim};
   }
   /// Bytes that a token takes in the KV cache.
   int64_t kv_token_bytes(DType kv_dtype) const {
@@ -99,7 +102,22 @@ class Model {
   virtual ~Model() = default;
   /// logits [logit rows, vocab_size] in f32. With a tape, records for the gradients of the
   /// trainable parameters (no cache, all rows).
-  virtual Tensor forward(const Context& context, const ForwardBatch& batch) const = 0;
+  Tensor forward(const Context& context, const ForwardBatch& batch) const {
+    return forward(context, batch, nullptr);
+  }
+  /// The same; where `hidden` is given it gets the states of all rows after the final norm [n,
+  /// hidden_size].
+  virtual Tensor forward(const Context& context, const ForwardBatch& batch,
+                         Tensor* hidden) const = 0;
+  /// Multi-token prediction by module `depth` - 1 (DeepSeek-V3, eq. 21-23), depth from 1 to
+  /// config().num_nextn_predict_layers. A row that is row i of forward() has here the token i +
+  /// depth of its sequence, and its logits are those of the token i + depth + 1. `hidden` [n,
+  /// hidden_size] are the states that forward(), or depth - 1, gave these rows; it gets this
+  /// depth's. Positions, cache and tape as in forward(); what the module caches of a row depends on
+  /// its state and its token only. As in released checkpoints, and unlike eq. 21, the projection
+  /// reads the token's embedding first.
+  virtual Tensor forward_mtp(const Context& context, const ForwardBatch& batch, int64_t depth,
+                             Tensor& hidden) const = 0;
 
   const ModelConfig& config() const { return config_; }
   ParameterStore& parameters() { return store_; }
@@ -118,6 +136,7 @@ struct LoadOptions {
   /// MLA: whether the KV cache has latents. Default: unless the precision is f32, whose generated
   /// rows are to have the bits of a prompt's.
   std::optional<bool> caches_latents = {};
+  int64_t mtp_modules = 0;  ///< most of them to load, if the file has any
 };
 
 /// Reads the shape of a GGUF model: kUsage for an architecture that minke does not have (named,

@@ -46,6 +46,7 @@ constexpr std::pair<std::string_view, std::string_view> kGgufKeys[] = {
     {"gating_function", "expert_gating_func"},
     {"n_group", "expert_group_count"},
     {"topk_group", "expert_group_used_count"},
+    {"num_nextn_predict_layers", "nextn_predict_layers"},
 };
 
 std::string_view gguf_key(std::string_view field) {

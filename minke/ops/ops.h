@@ -35,6 +35,9 @@ Tensor rope(const Context& context, const Tensor& x, const kernels::RopeArgs& ar
 /// Columns [begin, end) of x as a tensor of its own on the tape; shares x's memory.
 Tensor columns(const Context& context, const Tensor& x, int64_t begin, int64_t end);
 
+/// a beside b, rows alike: [n, a's columns + b's columns].
+Tensor concat_columns(const Context& context, const Tensor& a, const Tensor& b);
+
 /// A weight matrix in the packed layout (kernels/packed.h), as ops see it: `storage` is a flat
 /// tensor of the matrix's dtype (f32/f64: [panels * cols * 16], may be watched by a tape), or i8
 /// bytes for frozen formats.

@@ -81,4 +81,36 @@ Tensor columns(const Context& context, const Tensor& x, int64_t begin, int64_t e
       });
 }
 
+namespace {
+
+// Rows of the same number and width.
+void copy_rows(const ConstView& from, const View& to) {
+  const int64_t element_bytes = dtype_bytes(to.dtype, 1);
+  for (int64_t row = 0; row < to.rows; ++row) {
+    std::memcpy(to.data + row * to.stride * element_bytes,
+                from.data + row * from.stride * element_bytes, to.cols * element_bytes);
+  }
+}
+
+}  // namespace
+
+Tensor concat_columns(const Context& context, const Tensor& a, const Tensor& b) {
+  MK_CHECK(a.size(0) == b.size(0) && a.dtype() == b.dtype(), "concat_columns: {} and {}",
+           a.shape().text(), b.shape().text());
+  const int64_t left = a.size(1), cols = left + b.size(1);
+  const Tensor y = context.empty(a.dtype(), {a.size(0), cols});
+  copy_rows(a.view(), y.columns(0, left).view());
+  copy_rows(b.view(), y.columns(left, cols).view());
+  if (!context.records(a, b)) return y;
+  const Device& device = context.device;
+  return context.tape->record(
+      "concat_columns", {a.var(), b.var()}, y, [&device, left, cols](const Tensor& dy) {
+        const Tensor da = Tensor::empty(device.arena(), dy.dtype(), {dy.size(0), left});
+        const Tensor db = Tensor::empty(device.arena(), dy.dtype(), {dy.size(0), cols - left});
+        copy_rows(dy.columns(0, left).view(), da.view());
+        copy_rows(dy.columns(left, cols).view(), db.view());
+        return std::vector<Tensor>{da, db};
+      });
+}
+
 }  // namespace minke::ops

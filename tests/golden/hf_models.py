@@ -2,7 +2,9 @@
 """Random checkpoints of each architecture as transformers writes them, and the logits it gives.
 
 tests/golden/hf/CASE/ holds config.json and the weights as save_pretrained() wrote them, and
-expected.safetensors with `ids` [n] and `logits` [n, vocab] in f32. tests/models compares.
+expected.safetensors with `ids` [n] and `logits` [n, vocab] in f32; of a model with MTP modules
+`mtp_logits_D` [n - D, vocab] of each depth D too, and `mtp_swapped_D`, what the wrong order of the
+projection's inputs would give. tests/models compares.
 
     hf_models.py [--case CASE]            # writes the folders
     hf_models.py --check                  # computes the logits afresh and compares
@@ -113,6 +115,11 @@ def wide(make_config):
     return make
 
 
+def deepseek_v3_mtp(transformers, rng, shape):
+    return transformers.DeepseekV3Config(num_mtp_layers=rng.choice([2, 1]),
+                                         **mla_and_moe(rng, shape))
+
+
 # case: its config, the format of its weights, bytes of a shard
 CASES = {
     "llama": (llama(DEFAULT_ROPE), "float32", "1GB"),
@@ -127,6 +134,7 @@ CASES = {
     "qwen3-fp8": (wide(qwen3), "fp8-ue8m0", "1GB"),
     "qwen3-moe": (qwen3_moe, "bfloat16", "1GB"),
     "qwen3-moe-sparse": (qwen3_moe_sparse, "bfloat16", "1GB"),
+    "deepseek-v3-mtp": (deepseek_v3_mtp, "bfloat16", "1GB"),
 }
 
 
@@ -164,12 +172,26 @@ def make_model(make_config, shape, dtype, seed):
     config = make_config(transformers, random.Random(seed), dict(shape))
     # The grouped kernel of experts refuses odd widths.
     model = transformers.AutoModelForCausalLM.from_config(config, experts_implementation="eager")
+    draw_weights(model, dtype)
+    model.mtp = None
+    if getattr(config, "num_mtp_layers", 0):
+        from transformers.modeling_layers import MtpModel
+
+        mtp = MtpModel(model, config.num_mtp_layers)
+        draw_weights(mtp.layers, dtype)
+        object.__setattr__(model, "mtp", mtp.eval())  # not a submodule, which would be saved
+    return model.eval().float()
+
+
+def draw_weights(module, dtype):
+    import torch
+
     with torch.no_grad():
-        for name, buffer in model.named_buffers():
+        for name, buffer in module.named_buffers():
             if "e_score_correction_bias" in name:
                 buffer.normal_(0.0, 0.3)
                 buffer.copy_(buffer.to(getattr(torch, dtype)).float())
-        for name, weight in model.named_parameters():
+        for name, weight in module.named_parameters():
             if weight.ndim == 1:
                 weight.normal_(1.0 if "norm" in name else 0.0, 0.3)
             else:
@@ -177,7 +199,6 @@ def make_model(make_config, shape, dtype, seed):
                 spread = 0.18 * min(1.0, (40 / weight.shape[-1]) ** 0.5)
                 weight.normal_(0.0, 1.0 if "embed" in name else spread)
             weight.copy_(weight.to(getattr(torch, dtype)).float())
-    return model.eval().float()
 
 
 def logits_of(model, ids):
@@ -187,8 +208,67 @@ def logits_of(model, ids):
         return model(torch.tensor([ids])).logits[0]
 
 
+def mtp_logits_of(model, ids):
+    """Of each depth [n - depth, vocab]: row i has the tokens up to i + depth."""
+    import torch
+
+    if model.mtp is None:
+        return []
+    logits = []
+    with torch.no_grad():
+        hidden = model(torch.tensor([ids]), output_hidden_states=True).hidden_states[-1]
+        for k in range(len(model.mtp.layers)):
+            depth = k + 1
+            hidden = model.mtp.forward_layer(
+                k, hidden[:, :len(ids) - depth], torch.arange(depth, len(ids))[None], None,
+                input_ids=torch.tensor([ids[depth:]]))
+            logits.append(model.mtp._project_to_logits(hidden)[0])
+    return logits
+
+
+def mtp_tensors(model):
+    """The MTP modules' weights under the names of DeepSeek's checkpoints."""
+    tensors = {}
+    for name, weight in model.mtp.layers.state_dict().items():
+        depth, rest = name.split(".", 1)
+        prefix = f"model.layers.{model.config.num_hidden_layers + int(depth)}."
+        rest = rest.replace("mtp_block.", "").replace("post_norm", "shared_head.norm")
+        if rest == "mlp.experts.gate_up_proj":
+            for e, expert in enumerate(weight):
+                gate, up = expert.chunk(2)
+                tensors[f"{prefix}mlp.experts.{e}.gate_proj.weight"] = gate
+                tensors[f"{prefix}mlp.experts.{e}.up_proj.weight"] = up
+        elif rest == "mlp.experts.down_proj":
+            for e, expert in enumerate(weight):
+                tensors[f"{prefix}mlp.experts.{e}.down_proj.weight"] = expert
+        else:
+            tensors[prefix + rest] = weight
+    return tensors
+
+
 def plain(dtype):
     return "bfloat16" if dtype.startswith("fp8") else dtype
+
+
+def save_mtp(model, folder, dtype):
+    """Adds the MTP modules' weights to a checkpoint."""
+    import safetensors.torch
+    import torch
+
+    extra = {name: weight.to(getattr(torch, dtype)).contiguous()
+             for name, weight in mtp_tensors(model).items()}
+    single = os.path.join(folder, "model.safetensors")
+    if os.path.exists(single):
+        extra.update(safetensors.torch.load_file(single))
+        safetensors.torch.save_file(extra, single, metadata={"format": "pt"})
+        return
+    path = os.path.join(folder, "model.safetensors.index.json")
+    with open(path) as file:
+        index = json.load(file)
+    safetensors.torch.save_file(extra, os.path.join(folder, "mtp.safetensors"))
+    index["weight_map"].update({name: "mtp.safetensors" for name in extra})
+    with open(path, "w") as file:
+        json.dump(index, file)
 
 
 def save(model, folder, dtype, shard):
@@ -200,6 +280,8 @@ def save(model, folder, dtype, shard):
     # A copy, for this rounds the rope's frequencies too.
     rounded = copy.deepcopy(model).to(getattr(torch, plain(dtype)))
     rounded.save_pretrained(folder, max_shard_size=shard)
+    if model.mtp is not None:
+        save_mtp(model, folder, plain(dtype))
     if not dtype.startswith("fp8"):
         return model
     to_fp8(folder, dtype, shards=1 if shard == "1GB" else 2)
@@ -272,14 +354,28 @@ def to_fp8(folder, dtype, shards):
     change_config(folder, lambda config: config.update(quantization_config=quantization))
 
 
+def with_mtp(model):
+    """A model just read from its folder, with the MTP modules that are there."""
+    from transformers.modeling_layers import MtpModel
+
+    model.mtp = None
+    if getattr(model.config, "num_mtp_layers", 0):
+        # The pattern that the class has is that of V3 itself: layer 61.
+        model._keys_to_ignore_on_load_unexpected = [
+            rf"model\.layers\.{model.config.num_hidden_layers + k}\..*"
+            for k in range(model.config.num_mtp_layers)]
+        object.__setattr__(model, "mtp", MtpModel.from_pretrained(model).eval())
+    return model
+
+
 def load(folder):
     """The model of a folder in f32; what is FP8 is multiplied out here."""
     import safetensors.torch
     import transformers
 
     def from_folder(name):
-        return transformers.AutoModelForCausalLM.from_pretrained(
-            name, dtype="float32", experts_implementation="eager").eval()
+        return with_mtp(transformers.AutoModelForCausalLM.from_pretrained(
+            name, dtype="float32", experts_implementation="eager").eval())
 
     tensors = read_tensors(folder)
     scales = {name: tensors.pop(name) for name in list(tensors) if name.endswith("_scale_inv")}
@@ -316,12 +412,18 @@ def write(only):
         folder = os.path.join(FOLDER, case)
         shutil.rmtree(folder, ignore_errors=True)
         model, ids = golden_case(case)
-        logits = logits_of(save(model, folder, dtype, shard), ids)
+        saved = save(model, folder, dtype, shard)
+        expected = {"ids": torch.tensor(ids, dtype=torch.int32), "logits": logits_of(saved, ids)}
+        for k, mtp_logits in enumerate(mtp_logits_of(saved, ids)):
+            expected[f"mtp_logits_{k + 1}"] = mtp_logits
+        if saved.mtp is not None:
+            saved.mtp.config.mtp_hidden_states_first = True
+            for k, mtp_logits in enumerate(mtp_logits_of(saved, ids)):
+                expected[f"mtp_swapped_{k + 1}"] = mtp_logits
         generation = os.path.join(folder, "generation_config.json")
         if os.path.exists(generation):
             os.remove(generation)
-        safetensors.torch.save_file({"ids": torch.tensor(ids, dtype=torch.int32), "logits": logits},
-                                    os.path.join(folder, "expected.safetensors"))
+        safetensors.torch.save_file(expected, os.path.join(folder, "expected.safetensors"))
 
 
 def check():
@@ -329,9 +431,12 @@ def check():
 
     for case in CASES:
         folder = os.path.join(FOLDER, case)
+        model = load(folder)
         expected = safetensors.torch.load_file(os.path.join(folder, "expected.safetensors"))
-        found = logits_of(load(folder), expected["ids"].tolist())
-        error = (found - expected["logits"]).abs().max().item()
+        ids = expected["ids"].tolist()
+        error = (logits_of(model, ids) - expected["logits"]).abs().max().item()
+        for k, logits in enumerate(mtp_logits_of(model, ids)):
+            error = max(error, (logits - expected[f"mtp_logits_{k + 1}"]).abs().max().item())
         print(f"{case:<14} {error:.1e}")
         if error > 1e-4:
             sys.exit(f"{case}: transformers gives other logits than the golden ones, by {error}")

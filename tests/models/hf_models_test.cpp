@@ -99,7 +99,7 @@ TEST(HfModels, LatentCachesGiveTheSameLogitsExpandedAndAbsorbed) {
         return cached_logits(device, **model, golden.ids, chunk, kv);
       };
       for (const auto& [kv, near] :
-           {std::pair{DType::kF32, 2e-4f}, {DType::kF16, 1e-2f}, {DType::kI8, 0.6f}}) {
+           {std::pair{DType::kF32, 2e-4f}, {DType::kF16, 1e-2f}, {DType::kI8, 1.5f}}) {
         const auto whole = of_prompt(512, kv);
         EXPECT_LE(worst_difference(whole, golden.logits), near) << name;
         EXPECT_EQ(of_prompt(7, kv), whole) << name << ": chunks change bits";

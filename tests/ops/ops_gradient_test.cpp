@@ -120,6 +120,15 @@ TEST_F(OpsGradient, ColumnsScatterBackAndUnusedOnesGetZero) {
   EXPECT_EQ(gradcheck(device_, fn, inputs), "");
 }
 
+TEST_F(OpsGradient, ColumnsSideBySideGetTheirOwnPart) {
+  const Tensor inputs[] = {random({7, 5}), random({7, 3})};
+  const auto fn = [](const Context& c, std::span<const Tensor> x) {
+    const Tensor both = ops::concat_columns(c, ops::columns(c, x[0], 1, 4), x[1]);  // [7, 6]
+    return scalar_of(c, ops::concat_columns(c, both, x[0]));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
 TEST_F(OpsGradient, OpsReadStridedInputs) {
   const Tensor inputs[] = {random({7, 40}), random({16})};
   const ops::Weight weight = random_weight(5, 16);

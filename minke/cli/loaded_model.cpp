@@ -103,8 +103,10 @@ void LoadFlags::add_to(Flags& flags) {
                "the CPU has it, else f32");
   flags.choice("kv", kv, {"f32", "f16", "int8"},
                "format of the KV cache; without it f16, or f32 with f32");
-  flags.add("draft", draft, {0, 15},
-            "most tokens guessed ahead where a text repeats itself; the answer is the same");
+  flags.add(
+      "draft", draft, {0, 15},
+      "most tokens guessed ahead, where a text repeats itself or with the model's MTP module; "
+      "the answer is the same");
   flags.add("pin", pin, "bind each thread to a CPU");
 }
 
@@ -212,6 +214,7 @@ Result<LoadedModel> load(const std::string& name_or_path, const LoadFlags& flags
   LoadOptions options;
   options.precision = precision;
   options.context_tokens = loaded.engine_config.context_tokens;
+  options.mtp_modules = flags.draft > 0 ? 1 : 0;  // the engine guesses with the first one
   MK_ASSIGN(loaded.model, load_model(*loaded.device, weights, config, options));
   if (loaded.file->gguf() != nullptr) loaded.file->gguf()->drop_metadata();
   loaded.load_seconds = seconds_now() - start;

@@ -149,6 +149,8 @@ class RunCommand final : public Command {
          {"decode_tokens_per_second", result.decode_tokens_per_second()},
          {"drafted_tokens", stats.drafted_tokens},
          {"accepted_tokens", stats.accepted_tokens},
+         {"mtp_drafted_tokens", stats.mtp_drafted_tokens},
+         {"mtp_accepted_tokens", stats.mtp_accepted_tokens},
          {"seed", settings_.sampling.seed}});
     if (!thought.empty()) document.set("thought", thought);
     console.print_json(document);

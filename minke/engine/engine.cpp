@@ -10,36 +10,14 @@
 #include "minke/base/check.h"
 #include "minke/engine/block_pool.h"
 #include "minke/engine/model_runner.h"
+#include "minke/engine/mtp_drafter.h"
 #include "minke/engine/prefix_cache.h"
-#include "minke/engine/prompt_lookup.h"
 #include "minke/engine/sampler.h"
 #include "minke/engine/scheduler.h"
+#include "minke/engine/sequence.h"
 
 namespace minke {
 namespace {
-
-// A request on its way, owned by the engine's thread.
-struct Sequence {
-  Engine::RequestId id = 0;
-  Request request;
-  TokenSink sink;
-  std::vector<int32_t> tokens;  // prompt and generated
-  int64_t num_computed = 0;
-  int64_t num_cached = -1;  // of the prompt, when it was first admitted
-  uint64_t version = 0;     // of the parameters when its first page was computed
-  std::vector<int32_t> page_table;
-  PromptLookup lookup;
-  std::vector<int32_t> draft;  // guessed for the next step, after `tokens`
-  bool ended = false;
-
-  int64_t num_generated() const {
-    return static_cast<int64_t>(tokens.size() - request.prompt.size());
-  }
-  SequenceState state() const {
-    return {static_cast<int64_t>(tokens.size()), num_computed,
-            static_cast<int64_t>(page_table.size())};
-  }
-};
 
 int64_t cache_tokens(const EngineConfig& config) {
   if (config.kv_tokens > 0) return config.kv_tokens;
@@ -55,22 +33,26 @@ struct Engine::Impl {
         vocab_size(config.num_tokens > 0 ? config.num_tokens : model.config().vocab_size),
         pool(pages_for(cache_tokens(limits))),
         cache(pool),
+        mtp(model.config(), pool.num_pages(), vocab_size),
         runner(device, model, limits.kv_dtype, pool.num_pages()) {}
 
   void loop();
   bool take_commands();
-  void end_cancelled(std::deque<Sequence>& sequences, const std::unordered_set<RequestId>& ids);
+  void end_cancelled(std::deque<EngineSequence>& sequences,
+                     const std::unordered_set<RequestId>& ids);
   void step();
   std::vector<int> schedule();
   SchedulePlan plan() const;
   void admit();
-  void remember(Sequence& sequence, int num_rows);
+  void remember(EngineSequence& sequence, int64_t begin);
   int32_t take_page();
   void guess(const std::vector<int>& num_rows);
-  ModelRunner::Rows rows_of(Sequence& sequence, int num_rows) const;
-  void advance_all(Sequence& sequence, const Tensor& logits, int64_t logit_row);
-  void advance(Sequence& sequence, std::span<float> logits);
-  void end(Sequence& sequence, FinishReason reason);
+  bool wants_mtp() const;
+  ModelRunner::Rows rows_of(EngineSequence& sequence, int num_rows) const;
+  void advance_all(EngineSequence& sequence, const Tensor& logits, int64_t logit_row);
+  void learn(EngineSequence& sequence, int num_guessed, int num_right);
+  void advance(EngineSequence& sequence, std::span<float> logits);
+  void end(EngineSequence& sequence, FinishReason reason);
   void drop_ended();
   void publish();
   void settle();
@@ -83,17 +65,18 @@ struct Engine::Impl {
   BlockPool pool;
   PrefixCache cache;
   uint64_t cached_version = 0;  // of the parameters that the cache was computed with
+  MtpDrafter mtp;
   ModelRunner runner;
   Sampler sampler;
-  std::deque<Sequence> running;  // in order of admission
-  std::deque<Sequence> waiting;
+  std::deque<EngineSequence> running;  // in order of admission
+  std::deque<EngineSequence> waiting;
   EngineStats counts;
   std::vector<std::pair<TokenSink, TokenEvent>> last_events;  // of sequences that ended this step
 
   // Shared, under `mutex`.
   std::mutex mutex;
   std::condition_variable wake;
-  std::vector<Sequence> submitted;
+  std::vector<EngineSequence> submitted;
   std::unordered_set<RequestId> cancelled;
   EngineStats published;
   RequestId next_id = 1;
@@ -111,8 +94,8 @@ void Engine::Impl::loop() {
     step();
     settle();
   }
-  for (Sequence& sequence : running) end(sequence, FinishReason::kCancelled);
-  for (Sequence& sequence : waiting) end(sequence, FinishReason::kCancelled);
+  for (EngineSequence& sequence : running) end(sequence, FinishReason::kCancelled);
+  for (EngineSequence& sequence : waiting) end(sequence, FinishReason::kCancelled);
   settle();
 }
 
@@ -125,7 +108,7 @@ bool Engine::Impl::take_commands() {
       return stopping || !submitted.empty() || !cancelled.empty() || !running.empty() ||
              !waiting.empty();
     });
-    for (Sequence& sequence : submitted) waiting.push_back(std::move(sequence));
+    for (EngineSequence& sequence : submitted) waiting.push_back(std::move(sequence));
     submitted.clear();
     std::swap(ids, cancelled);
     if (stopping) return false;
@@ -138,9 +121,9 @@ bool Engine::Impl::take_commands() {
   return true;
 }
 
-void Engine::Impl::end_cancelled(std::deque<Sequence>& sequences,
+void Engine::Impl::end_cancelled(std::deque<EngineSequence>& sequences,
                                  const std::unordered_set<RequestId>& ids) {
-  for (Sequence& sequence : sequences) {
+  for (EngineSequence& sequence : sequences) {
     if (ids.contains(sequence.id)) end(sequence, FinishReason::kCancelled);
   }
 }
@@ -155,15 +138,25 @@ void Engine::Impl::step() {
     rows.push_back(rows_of(running[i], num_rows[i]));
     taken.push_back(i);
   }
-  const Tensor logits = runner.run(rows);
-  int64_t logit_row = 0;
+  Tensor hidden;
+  const Tensor logits = runner.run(rows, wants_mtp() ? &hidden : nullptr);
+  std::vector<MtpDrafter::Rows> mtp_rows;
+  int64_t row = 0, logit_row = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
-    Sequence& sequence = running[taken[i]];
+    EngineSequence& sequence = running[taken[i]];
+    const auto num_all = static_cast<int64_t>(rows[i].tokens.size());
+    const int64_t begin = rows[i].position;
     sequence.num_computed += num_rows[taken[i]];
-    remember(sequence, num_rows[taken[i]]);
     if (rows[i].num_logits > 0) advance_all(sequence, logits, logit_row);
+    if (!sequence.ended) {
+      mtp_rows.push_back({&sequence.mtp, sequence.tokens, &sequence.page_table, begin,
+                          sequence.num_computed, row, rows[i].num_prompt});
+    }
+    row += num_all;
     logit_row += rows[i].num_logits;
   }
+  if (hidden.defined()) mtp.guess(runner, hidden, mtp_rows);
+  for (size_t i = 0; i < rows.size(); ++i) remember(running[taken[i]], rows[i].position);
   ++counts.steps;
 }
 
@@ -171,8 +164,8 @@ void Engine::Impl::step() {
 // are idle are among the free ones, and those in use elsewhere make the plan only more careful.
 SchedulePlan Engine::Impl::plan() const {
   std::vector<SequenceState> running_states, waiting_states;
-  for (const Sequence& sequence : running) running_states.push_back(sequence.state());
-  for (const Sequence& sequence : waiting) {
+  for (const EngineSequence& sequence : running) running_states.push_back(sequence.state());
+  for (const EngineSequence& sequence : waiting) {
     if (static_cast<int>(waiting_states.size()) >= config.sequences_max) break;
     SequenceState state = sequence.state();
     state.num_computed = cache.match(sequence.tokens);
@@ -184,10 +177,11 @@ SchedulePlan Engine::Impl::plan() const {
 
 // The front of `waiting` runs from now on; what the cache has of it is its own.
 void Engine::Impl::admit() {
-  Sequence& sequence = running.emplace_back(std::move(waiting.front()));
+  EngineSequence& sequence = running.emplace_back(std::move(waiting.front()));
   waiting.pop_front();
   sequence.num_computed = cache.attach(sequence.tokens, sequence.page_table);
   sequence.version = cached_version;
+  sequence.mtp = {};
   if (sequence.num_cached >= 0) return;  // it was preempted, and is back
   sequence.num_cached = sequence.num_computed;
   counts.cached_tokens += sequence.num_cached;
@@ -195,12 +189,14 @@ void Engine::Impl::admit() {
 
 int32_t Engine::Impl::take_page() {
   if (pool.num_free() == 0) cache.evict();
-  return pool.take();
+  const int32_t page = pool.take();
+  mtp.forget(page);
+  return page;
 }
 
-// Offers the cache the pages that the sequence's last `num_rows` tokens have filled.
-void Engine::Impl::remember(Sequence& sequence, int num_rows) {
-  const int64_t full_before = (sequence.num_computed - num_rows) / kernels::kPageTokens;
+// Offers the cache the pages that the sequence's tokens from `begin` on have filled.
+void Engine::Impl::remember(EngineSequence& sequence, int64_t begin) {
+  const int64_t full_before = begin / kernels::kPageTokens;
   const bool fills = sequence.num_computed / kernels::kPageTokens > full_before;
   if (!config.prefix_cache || !fills || sequence.version != cached_version) return;
   cache.insert(sequence.tokens, sequence.num_computed, sequence.page_table);
@@ -234,7 +230,7 @@ std::vector<int> Engine::Impl::schedule() {
 void Engine::Impl::guess(const std::vector<int>& num_rows) {
   int spare = std::min(config.draft_tokens_max + 1, config.chunk_tokens);
   for (const int rows : num_rows) spare -= rows;
-  for (Sequence& sequence : running) {
+  for (EngineSequence& sequence : running) {
     if (spare <= 0) return;
     const SequenceState state = sequence.state();
     if (state.num_computed + 1 != state.num_tokens) continue;  // it reads its prompt
@@ -243,12 +239,20 @@ void Engine::Impl::guess(const std::vector<int>& num_rows) {
                                   sequence.request.max_tokens - sequence.num_generated() - 1);
     const auto count = static_cast<int>(std::min<int64_t>(spare, room));
     sequence.draft = sequence.lookup.guess(sequence.tokens, count);
+    const std::optional<int32_t> next = sequence.mtp.guess_after(state.num_tokens);
+    sequence.draft_is_mtps = sequence.draft.empty() && count > 0 && next;
+    if (sequence.draft_is_mtps) sequence.draft = {*next};
     spare -= static_cast<int>(sequence.draft.size());
   }
 }
 
+// Whether the MTP module may guess for the step after this one, which has a row for each sequence.
+bool Engine::Impl::wants_mtp() const {
+  return mtp.pays() && static_cast<int>(running.size()) <= config.draft_tokens_max;
+}
+
 // The next `num_rows` tokens and, until advance_all(), the guessed ones after them.
-ModelRunner::Rows Engine::Impl::rows_of(Sequence& sequence, int num_rows) const {
+ModelRunner::Rows Engine::Impl::rows_of(EngineSequence& sequence, int num_rows) const {
   const bool last = sequence.num_computed + num_rows == sequence.state().num_tokens;
   auto& tokens = sequence.tokens;
   tokens.insert(tokens.end(), sequence.draft.begin(), sequence.draft.end());
@@ -263,7 +267,7 @@ ModelRunner::Rows Engine::Impl::rows_of(Sequence& sequence, int num_rows) const 
 // Draws the next token of a sequence whose tokens have all been computed, and while that is what
 // was guessed, the one after it. Keys and values of wrong guesses lie beyond num_computed, where
 // the next tokens' will be written.
-void Engine::Impl::advance_all(Sequence& sequence, const Tensor& logits, int64_t logit_row) {
+void Engine::Impl::advance_all(EngineSequence& sequence, const Tensor& logits, int64_t logit_row) {
   const auto row = [&](size_t i) {
     return std::span<float>(logits.view().row<float>(logit_row + static_cast<int64_t>(i)),
                             static_cast<size_t>(vocab_size));
@@ -276,16 +280,25 @@ void Engine::Impl::advance_all(Sequence& sequence, const Tensor& logits, int64_t
   while (right < draft.size() && !sequence.ended && sequence.tokens.back() == draft[right]) {
     ++right;
     ++sequence.num_computed;
-    remember(sequence, 1);
     advance(sequence, row(right));
   }
-  sequence.lookup.learn(static_cast<int>(draft.size()), static_cast<int>(right));
-  counts.drafted_tokens += static_cast<int64_t>(draft.size());
-  counts.accepted_tokens += static_cast<int64_t>(right);
+  learn(sequence, static_cast<int>(draft.size()), static_cast<int>(right));
+}
+
+// Tells who guesses how it went: what one of them guessed, the other did not.
+void Engine::Impl::learn(EngineSequence& sequence, int num_guessed, int num_right) {
+  counts.drafted_tokens += num_guessed;
+  counts.accepted_tokens += num_right;
+  const bool is_mtps = sequence.draft_is_mtps;
+  sequence.lookup.learn(is_mtps ? 0 : num_guessed, is_mtps ? 0 : num_right);
+  mtp.learn(is_mtps ? num_guessed : 0, is_mtps ? num_right : 0);
+  if (!is_mtps) return;
+  counts.mtp_drafted_tokens += num_guessed;
+  counts.mtp_accepted_tokens += num_right;
 }
 
 // Draws the next token of a sequence whose tokens have all been computed, and hands it out.
-void Engine::Impl::advance(Sequence& sequence, std::span<float> logits) {
+void Engine::Impl::advance(EngineSequence& sequence, std::span<float> logits) {
   const Request& request = sequence.request;
   if (sequence.num_generated() == 0) {
     counts.prompt_tokens += static_cast<int64_t>(request.prompt.size());
@@ -318,7 +331,7 @@ void Engine::Impl::advance(Sequence& sequence, std::span<float> logits) {
   sequence.sink(event);
 }
 
-void Engine::Impl::end(Sequence& sequence, FinishReason reason) {
+void Engine::Impl::end(EngineSequence& sequence, FinishReason reason) {
   if (sequence.ended) return;
   sequence.ended = true;
   TokenEvent event;
@@ -328,10 +341,10 @@ void Engine::Impl::end(Sequence& sequence, FinishReason reason) {
 }
 
 void Engine::Impl::drop_ended() {
-  for (Sequence& sequence : running) {
+  for (EngineSequence& sequence : running) {
     if (sequence.ended) pool.release(sequence.page_table);
   }
-  const auto has_ended = [](const Sequence& sequence) { return sequence.ended; };
+  const auto has_ended = [](const EngineSequence& sequence) { return sequence.ended; };
   std::erase_if(running, has_ended);
   std::erase_if(waiting, has_ended);
 }
@@ -424,7 +437,7 @@ Result<Engine::RequestId> Engine::submit(Request request, TokenSink sink) {
                 std::max(request.max_tokens, 1));
   }
   if (request.max_tokens <= 0) request.max_tokens = static_cast<int>(room);
-  Sequence sequence;
+  EngineSequence sequence;
   sequence.tokens = request.prompt;
   sequence.request = std::move(request);
   sequence.sink = std::move(sink);

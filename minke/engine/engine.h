@@ -21,8 +21,9 @@ struct EngineConfig {
   int chunk_tokens = 512;     ///< most tokens in one forward (prompts are read in such chunks)
   int waiting_max = 1024;     ///< requests that may wait; more are refused
   DType kv_dtype = DType::kF16;  ///< f32, f16, or i8 with scales (KvPages)
-  int draft_tokens_max = 3;      ///< most tokens guessed ahead in a step (PromptLookup), which has
-                                 ///< one row more than these at most if it has any; 0: none
+  int draft_tokens_max = 3;      ///< most tokens guessed ahead in a step (PromptLookup, and
+                                 ///< MtpDrafter if the model has loaded a module), which has one
+                                 ///< row more than these at most if it has any; 0: none
   int64_t num_tokens = 0;        ///< ids below this are read and drawn; 0: all rows of the
                                  ///< embedding, which may have some that no token uses
   bool prefix_cache = true;      ///< keep the pages of ended requests for others that begin alike
@@ -33,8 +34,10 @@ struct EngineStats {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  ///< of the prompts' tokens, those found in the prefix cache
   int64_t generated_tokens = 0;
-  int64_t drafted_tokens = 0;   ///< guessed ahead
-  int64_t accepted_tokens = 0;  ///< of these, those that were drawn afterwards
+  int64_t drafted_tokens = 0;       ///< guessed ahead
+  int64_t accepted_tokens = 0;      ///< of these, those that were drawn afterwards
+  int64_t mtp_drafted_tokens = 0;   ///< of drafted_tokens, those of the model's MTP module
+  int64_t mtp_accepted_tokens = 0;  ///< of these, those that were drawn afterwards
   int64_t steps = 0;
   int running = 0;
   int waiting = 0;

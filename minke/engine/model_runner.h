@@ -22,11 +22,19 @@ class ModelRunner {
     const std::vector<int32_t>* page_table = nullptr;  ///< pages for all tokens up to the last row
     int64_t num_logits = 0;                            ///< last rows whose logits are wanted
     int64_t num_prompt = std::numeric_limits<int64_t>::max();  ///< later tokens were generated
+    int64_t first_page = 0;  ///< of the page table that the rows attend over
   };
-  /// Computes the rows and returns logits [rows whose are wanted, vocab], in order.
-  Tensor run(const std::vector<Rows>& sequences);
+  /// Computes the rows and returns logits [rows whose are wanted, vocab], in order. `hidden`, where
+  /// given, gets the hidden states [rows, hidden_size].
+  Tensor run(const std::vector<Rows>& sequences, Tensor* hidden = nullptr);
+  /// The same by the model's first MTP module, on rows `hidden_rows` of `hidden`; `tokens` are the
+  /// ones after those at the rows' positions.
+  Tensor run_mtp(const std::vector<Rows>& sequences, const Tensor& hidden,
+                 std::span<const int32_t> hidden_rows);
 
  private:
+  ForwardBatch batch_of(const std::vector<Rows>& sequences) const;
+
   const Device& device_;
   const Model& model_;
   kernels::KvPages pages_;

@@ -11,11 +11,6 @@ uint64_t key_before(std::span<const int32_t> tokens, size_t at) {
   return token(at - 3) << 42 ^ token(at - 2) << 21 ^ token(at - 1);
 }
 
-// In steps that compute one token. A row more costs 0.17 to 0.31 of a step (docs/log.md).
-constexpr double kRowCost = 0.25;
-constexpr double kLossShare = 0.01;  // of the steps may be lost to guesses
-constexpr double kSavedMax = 4.0;    // so that a text that changes is noticed soon
-
 }  // namespace
 
 void PromptLookup::index(std::span<const int32_t> tokens) {
@@ -26,7 +21,7 @@ void PromptLookup::index(std::span<const int32_t> tokens) {
 }
 
 std::vector<int32_t> PromptLookup::guess(std::span<const int32_t> tokens, int count) {
-  count = std::min(count, static_cast<int>(saved_steps_ / kRowCost));
+  count = std::min(count, static_cast<int>(saved_.count() / SavedSteps::kRowCost));
   if (count <= 0 || tokens.size() < kMatched) return {};
   index(tokens);
   const auto found = after_.find(key_before(tokens, tokens.size()));
@@ -40,8 +35,8 @@ std::vector<int32_t> PromptLookup::guess(std::span<const int32_t> tokens, int co
 }
 
 void PromptLookup::learn(int num_guessed, int num_right) {
-  saved_steps_ += kLossShare + num_right - num_guessed * kRowCost;
-  saved_steps_ = std::min(saved_steps_, kSavedMax);
+  saved_.earn();
+  saved_.add(num_right - num_guessed * SavedSteps::kRowCost);
 }
 
 }  // namespace minke

@@ -4,13 +4,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "minke/engine/saved_steps.h"
+
 namespace minke {
 
 /// Guesses the next tokens of a text from the text itself (prompt lookup decoding; Saxena 2023):
 /// what followed the last time that the same three tokens stood. Costs a hash table of the text.
 ///
-/// Whether guessing pays is learned from each text: a right guess saves a step, a wrong one costs a
-/// share of it, and only what was saved may be lost again, and a hundredth of all steps.
+/// Whether guessing pays is learned from each text (SavedSteps).
 class PromptLookup {
  public:
   /// At most `count` tokens that may follow `tokens`; none when nothing like it came before, or
@@ -28,7 +29,7 @@ class PromptLookup {
 
   std::unordered_map<uint64_t, size_t> after_;  // three tokens -> where the token after them is
   size_t num_indexed_ = 0;                      // tokens that are in after_ as a following one
-  double saved_steps_ = 0.5;                    // what may be lost; at first a guess of two
+  SavedSteps saved_{0.5};                       // at first a guess of two
 };
 
 }  // namespace minke

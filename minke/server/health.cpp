@@ -20,6 +20,8 @@ void health(Api& api, const HttpRequest&, Responder responder) {
       {"cached_tokens", engine.cached_tokens},
       {"drafted_tokens", engine.drafted_tokens},
       {"accepted_tokens", engine.accepted_tokens},
+      {"mtp_drafted_tokens", engine.mtp_drafted_tokens},
+      {"mtp_accepted_tokens", engine.mtp_accepted_tokens},
       {"kv_tokens_used", engine.kv_tokens_used},
       {"kv_tokens_total", engine.kv_tokens_total},
       {"tokens_per_second", api.tokens_per_second()},

@@ -116,8 +116,9 @@ class Model {
   /// depth's. Positions, cache and tape as in forward(); what the module caches of a row depends on
   /// its state and its token only. As in released checkpoints, and unlike eq. 21, the projection
   /// reads the token's embedding first.
-  virtual Tensor forward_mtp(const Context& context, const ForwardBatch& batch, int64_t depth,
-                             Tensor& hidden) const = 0;
+  virtual Tensor forward_mtp(const Context&, const ForwardBatch&, int64_t depth, Tensor&) const {
+    MK_CHECK(false, "model: no MTP module {}", depth);
+  }
 
   const ModelConfig& config() const { return config_; }
   ParameterStore& parameters() { return store_; }

@@ -33,7 +33,7 @@ float logit_of(int32_t token, int32_t next, float noise) {
 class TokenModel final : public Model {
  public:
   explicit TokenModel(float noise) : Model(tiny_config()), noise_(noise) {}
-  Tensor forward(const Context& context, const ForwardBatch& batch) const override {
+  Tensor forward(const Context& context, const ForwardBatch& batch, Tensor*) const override {
     const auto rows = static_cast<int64_t>(batch.tokens.size());
     const Tensor logits = context.empty(DType::kF32, {rows, kVocab});
     for (int64_t row = 0; row < rows; ++row) {

@@ -34,7 +34,7 @@ float logit_of(int32_t token, int32_t position, int32_t next) {
 class TableModel final : public Model {
  public:
   TableModel() : Model(tiny_config()) {}
-  Tensor forward(const Context& context, const ForwardBatch& batch) const override {
+  Tensor forward(const Context& context, const ForwardBatch& batch, Tensor*) const override {
     const auto rows = static_cast<int64_t>(batch.tokens.size());
     EXPECT_TRUE(batch.kv.cached());
     EXPECT_EQ(batch.kv.segments.size(), 1u);

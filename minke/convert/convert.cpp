@@ -192,7 +192,8 @@ Result<ConvertReport> convert_model(const fs::path& source, const fs::path& dest
   const bool is_folder = fs::is_directory(source, error) || source.extension() == ".safetensors" ||
                          source.extension() == ".json";
   if (is_folder) {
-    MK_ASSIGN(const HfFolder folder, HfFolder::open(source));
+    MK_ASSIGN(HfFolder folder, HfFolder::open(source));
+    if (options.type || is_gguf_name(destination)) MK_TRY(folder.take_fp8_scales());
     return convert_to(folder, destination, options, hf_to_gguf, hf_to_hf);
   }
   MK_ASSIGN(const GgufFile file, GgufFile::open(source));

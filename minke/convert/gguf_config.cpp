@@ -133,6 +133,10 @@ Result<GgufMetadata> gguf_config(const Json& config_json, const ModelConfig& con
   MK_ASSIGN(const ModelSettings settings, ModelSettings::from_json(config_json));
   MK_ASSIGN(const auto rope, settings.rope(config.max_position_embeddings));
   const bool is_mla = config.mla.kv_lora_rank > 0;
+  if (config.moe.n_routed_experts > 0 && !is_mla) {
+    return fail(ErrorCode::kUsage, "minke cannot convert the architecture '{}' yet",
+                config.architecture);
+  }
   const std::string architecture = is_mla ? "deepseek2" : config.architecture;
   GgufMetadata metadata;
   metadata.add("general.architecture", architecture);

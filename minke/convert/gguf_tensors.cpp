@@ -227,7 +227,8 @@ DType gguf_dtype(std::string_view gguf_name, const Shape& shape, DType source,
   const bool precise = shape.num_dims() <= 1 || gguf_name.ends_with("_norm.weight") ||
                        gguf_name.ends_with("ffn_gate_inp.weight") ||
                        !gguf_name.ends_with(".weight");
-  return precise ? DType::kF32 : type.value_or(source);
+  // GGUF has no FP8; bf16 is what DeepSeek's own converter makes of it.
+  return precise ? DType::kF32 : type.value_or(source == DType::kF8E4M3 ? DType::kBf16 : source);
 }
 
 Result<GgufTensors> plan_gguf(const SafetensorsFile& file, const ModelConfig& config,

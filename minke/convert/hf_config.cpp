@@ -210,6 +210,10 @@ Result<RopeScaling> llama3_of_divisors(std::span<const float> divisors, double t
 
 Result<Json> hf_config(const GgufFile& file, const ModelConfig& config, DType dtype) {
   const bool is_mla = config.mla.kv_lora_rank > 0;
+  if (config.moe.n_routed_experts > 0 && !is_mla) {
+    return fail(ErrorCode::kUsage, "minke cannot convert the architecture '{}' yet",
+                config.architecture);
+  }
   const Names names = names_of(config);
   Json out = Json::object({{"architectures", Json::array({names.model_class})},
                            {"model_type", names.model_type},

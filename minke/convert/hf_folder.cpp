@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "minke/base/files.h"
+#include "minke/models/model.h"
 
 namespace minke {
 namespace {
@@ -56,6 +57,14 @@ Result<HfFolder> HfFolder::open(const fs::path& path) {
   out.config = std::move(*config);
   MK_ASSIGN(out.weights, SafetensorsFile::open(has_index ? index : single));
   return out;
+}
+
+Result<void> HfFolder::take_fp8_scales() {
+  MK_ASSIGN(const ModelConfig parsed, config_from_hf(config.dump()));
+  MK_TRY(weights.attach_scales(parsed.fp8_blocks));
+  std::erase_if(config.as_object(),
+                [](const auto& member) { return member.first == "quantization_config"; });
+  return {};
 }
 
 Result<void> HfFolder::copy_other_files(const fs::path& to, bool with_tokenizer) const {

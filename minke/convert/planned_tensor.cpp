@@ -21,7 +21,7 @@ const std::byte* row_data(const WeightInfo& info, int64_t row) {
 
 void convert_row(const SourceRow& from, DType dtype, std::byte* out) {
   const WeightInfo& source = *from.source;
-  if (source.dtype == dtype) {
+  if (source.dtype == dtype && source.scales.bytes.empty()) {
     std::memcpy(out, row_data(source, from.row), static_cast<size_t>(row_bytes(source)));
     return;
   }
@@ -70,6 +70,7 @@ void append_decoded(const WeightInfo& source, int64_t row, int64_t num_rows,
   const int64_t count = num_rows * source.shape.back();
   const size_t begin = out.size();
   out.resize(begin + static_cast<size_t>(count));
+  if (!source.scales.bytes.empty()) return decode_rows(source, row, num_rows, out.data() + begin);
   const DTypeInfo& info = dtype_info(source.dtype);
   info.decode(row_data(source, row), count / info.block_size, out.data() + begin);
 }

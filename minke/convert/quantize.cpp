@@ -71,6 +71,7 @@ Result<void> open_gguf(const fs::path& path, Source& source) {
 
 Result<void> open_folder(const fs::path& path, const fs::path& destination, Source& source) {
   MK_ASSIGN(source.folder, HfFolder::open(path));
+  MK_TRY(source.folder->take_fp8_scales());
   const HfFolder& folder = *source.folder;
   MK_ASSIGN(const ModelConfig config, config_from_hf(folder.config.dump()));
   MK_ASSIGN(GgufTensors planned, plan_gguf(folder.weights, config, std::nullopt));

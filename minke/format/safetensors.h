@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "minke/base/files.h"
+#include "minke/format/fp8_scales.h"
 #include "minke/format/weight_file.h"
 
 namespace minke {
@@ -28,6 +29,10 @@ class SafetensorsFile final : public SortedWeights {
   static Result<SafetensorsFile> parse(std::span<const std::byte> bytes,
                                        std::string_view name = "safetensors");
 
+  /// Gives FP8 matrices their scales, see attach_fp8_scales().
+  Result<void> attach_scales(const Fp8Blocks& blocks) {
+    return attach_fp8_scales(weights_, blocks);
+  }
   void drop(std::span<const std::byte> bytes) const override;
   uint64_t file_bytes() const { return file_bytes_; }
   /// What the headers say of each tensor that is not among weights(): "NAME (I64 [3])".

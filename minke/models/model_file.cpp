@@ -17,12 +17,12 @@ constexpr size_t kConfigBytesMax = size_t{4} << 20;
 // The tensors of a checkpoint under GGUF's names; those that no model of ours has are left out.
 class HfWeights final : public SortedWeights {
  public:
-  HfWeights(SafetensorsFile file, std::vector<WeightInfo> weights) : file_(std::move(file)) {
-    for (WeightInfo& info : weights) {
+  explicit HfWeights(SafetensorsFile file) : file_(std::move(file)) {
+    for (const WeightInfo& info : file_.weights()) {
       const auto name = gguf_name_of(info.name);
       if (!name) continue;
-      info.name = *name;
-      weights_.push_back(std::move(info));
+      weights_.push_back(info);
+      weights_.back().name = *name;
     }
     sort_weights();
   }
@@ -85,9 +85,8 @@ Result<ModelFile> ModelFile::open_folder(const fs::path& folder) {
   file.config_json_ = parse_json(config).value_or(Json());
   MK_ASSIGN(SafetensorsFile weights, SafetensorsFile::open(is_there(index) ? index : single));
   file.file_bytes_ = weights.file_bytes();
-  std::vector<WeightInfo> infos = weights.weights();
-  MK_TRY(attach_fp8_scales(infos, file.config_.fp8_blocks));
-  file.weights_ = std::make_unique<HfWeights>(std::move(weights), std::move(infos));
+  MK_TRY(weights.attach_scales(file.config_.fp8_blocks));
+  file.weights_ = std::make_unique<HfWeights>(std::move(weights));
   return file;
 }
 

@@ -85,12 +85,20 @@ TEST(Convert, ThereAndBackGivesTheSameBytesAndLogits) {
   for (const std::string& name : cases()) {
     SCOPED_TRACE(name);
     const ScratchFolder folder;
+    if (name.starts_with("qwen3-moe")) {
+      const auto refused =
+          convert_model(golden_folder(name), folder.path() / "model.gguf", options_of());
+      ASSERT_FALSE(refused);
+      EXPECT_NE(refused.error().message.find("qwen3_moe"), std::string::npos);
+      continue;
+    }
     const fs::path f32 = folder.path() / "f32", gguf = folder.path() / "model.gguf";
     const fs::path back = folder.path() / "back";
     convert(golden_folder(name), f32, options_of(DType::kF32));
     convert(golden_folder(name), gguf, options_of(DType::kF32));
     convert(gguf, back, options_of());
-    expect_same_tensors(f32, back);
+    // A GGUF file of ours has no MTP modules.
+    if (!name.ends_with("-mtp")) expect_same_tensors(f32, back);
     const std::vector<float> before = logits_of(golden_folder(name)), between = logits_of(gguf);
     EXPECT_EQ(before, logits_of(f32));
     EXPECT_EQ(before, logits_of(back));

@@ -43,6 +43,7 @@ class QuantizeCommand final : public Command {
     flags.add("text", text_,
               "then compare source and result on this text, in f32: perplexity and KL divergence");
     flags.add("context", context_, {2, 1 << 16}, "tokens of a window of --text");
+    flags.add("no-tokenizer", no_tokenizer_, "of a folder, the weights only");
     flags.add("force", force_, "overwrite what is there");
     flags.add("threads,t", threads_, {0, 1024}, "threads that compute; 0: all CPUs");
     flags.add("json", json_, "one JSON document about what was written");
@@ -97,6 +98,7 @@ class QuantizeCommand final : public Command {
       options.rules.push_back(std::move(rule));
     }
     options.overwrite = force_;
+    options.with_tokenizer = !no_tokenizer_;
     options.writing.num_threads = threads_ > 0 ? threads_ : available_cpus();
     return {};
   }
@@ -186,6 +188,7 @@ class QuantizeCommand final : public Command {
   std::string imatrix_;
   std::string text_;
   int context_ = 256;
+  bool no_tokenizer_ = false;
   bool force_ = false;
   int threads_ = 0;
   bool json_ = false;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "minke/base/json.h"
+#include "minke/convert/destination.h"
 #include "minke/convert/gguf_config.h"
 #include "minke/convert/gguf_tensors.h"
 #include "minke/convert/gguf_tokenizer.h"
@@ -77,11 +78,6 @@ Result<ConvertReport> gguf_to_gguf(const GgufFile& file, const fs::path& destina
   return report_of(plan);
 }
 
-std::string left_out_note(const std::vector<std::string>& names) {
-  return fmt::format("left out {} tensor{} that the model does not use, '{}' among them",
-                     names.size(), names.size() == 1 ? "" : "s", names[0]);
-}
-
 Result<ConvertReport> hf_to_gguf(const HfFolder& source, const fs::path& destination,
                                  const ConvertOptions& options) {
   MK_ASSIGN(const ModelConfig config, config_from_hf(source.config.dump()));
@@ -128,7 +124,7 @@ Result<ConvertReport> hf_to_hf(const HfFolder& source, const fs::path& folder,
                 source.weights.skipped().front());
   }
   MK_ASSIGN(const Plan plan, plan_same(source.weights, [&](const WeightInfo& info) {
-              return options.type.value_or(info.dtype);
+              return keeps_format(info.name) ? info.dtype : options.type.value_or(info.dtype);
             }));
   MK_TRY(source.copy_other_files(folder, options.with_tokenizer));
   Json config = source.config;
@@ -146,32 +142,6 @@ Result<ConvertReport> hf_to_hf(const HfFolder& source, const fs::path& folder,
 
 bool is_gguf_name(const fs::path& path) { return path.extension() == ".gguf"; }
 
-// What is there may be replaced only when it is what would be written: --force on a home folder
-// must not delete it.
-Result<void> check_destination(const fs::path& source, const fs::path& destination,
-                               const ConvertOptions& options) {
-  std::error_code error;
-  if (!fs::exists(destination, error)) return {};
-  if (fs::equivalent(source, destination, error)) {
-    return fail(ErrorCode::kUsage, "{} is both source and destination", destination.string());
-  }
-  if (fs::is_other(fs::status(destination, error))) return {};
-  if (!options.overwrite) {
-    return fail(ErrorCode::kUsage, "{} exists; overwrite it with --force", destination.string());
-  }
-  const bool is_folder = fs::is_directory(destination, error);
-  if (is_gguf_name(destination)) {
-    if (!is_folder) return {};
-    return fail(ErrorCode::kUsage, "{} is a folder, and a file would be written",
-                destination.string());
-  }
-  const bool replaceable = is_folder && (fs::is_empty(destination, error) ||
-                                         fs::exists(destination / "config.json", error));
-  if (replaceable) return {};
-  return fail(ErrorCode::kUsage, "{} is no model's folder; it is not overwritten",
-              destination.string());
-}
-
 template <class Source, class ToGguf, class ToFolder>
 Result<ConvertReport> convert_to(const Source& source, const fs::path& destination,
                                  const ConvertOptions& options, const ToGguf& to_gguf,
@@ -187,7 +157,9 @@ Result<ConvertReport> convert_to(const Source& source, const fs::path& destinati
 
 Result<ConvertReport> convert_model(const fs::path& source, const fs::path& destination,
                                     const ConvertOptions& options) {
-  MK_TRY(check_destination(source, destination, options));
+  MK_TRY(is_gguf_name(destination)
+             ? check_file_destination(source, destination, options.overwrite)
+             : check_folder_destination(source, destination, options.overwrite));
   std::error_code error;
   const bool is_folder = fs::is_directory(source, error) || source.extension() == ".safetensors" ||
                          source.extension() == ".json";

@@ -228,7 +228,13 @@ DType gguf_dtype(std::string_view gguf_name, const Shape& shape, DType source,
                        gguf_name.ends_with("ffn_gate_inp.weight") ||
                        !gguf_name.ends_with(".weight");
   // GGUF has no FP8; bf16 is what DeepSeek's own converter makes of it.
-  return precise ? DType::kF32 : type.value_or(source == DType::kF8E4M3 ? DType::kBf16 : source);
+  const DType kept = dtype_info(source).gguf_type < 0 ? DType::kBf16 : source;
+  return precise ? DType::kF32 : type.value_or(kept);
+}
+
+std::string left_out_note(const std::vector<std::string>& names) {
+  return fmt::format("left out {} tensor{} that the model does not use, '{}' among them",
+                     names.size(), names.size() == 1 ? "" : "s", names[0]);
 }
 
 Result<GgufTensors> plan_gguf(const SafetensorsFile& file, const ModelConfig& config,

@@ -20,6 +20,9 @@ struct GgufTensors {
   std::vector<std::string> left_out;  ///< names of tensors that the model does not use
 };
 
+/// A sentence about tensors that were left out, for users.
+std::string left_out_note(const std::vector<std::string>& names);
+
 /// Plans the tensors as llama.cpp reads them: GGUF's names; the experts of a layer in one tensor
 /// [experts, rows, cols]; Llama's rows of queries and keys in neighbouring pairs; DeepSeek's kv_b
 /// in two, k_b [heads, rank, nope] (transposed) and v_b [heads, v, rank]; the factors of llama3's

@@ -68,7 +68,8 @@ class HfPlanner {
 
   Result<DType> dtype_of(const WeightInfo& info) const {
     const DType kept = is_block_quantized(info.dtype) ? DType::kBf16 : info.dtype;
-    const DType dtype = type_.value_or(kept);
+    const bool is_bias = info.name.ends_with("exp_probs_b.bias");
+    const DType dtype = is_bias ? kept : type_.value_or(kept);
     MK_TRY(check_retyping(info, dtype));
     return dtype;
   }
@@ -139,6 +140,10 @@ class HfPlanner {
 };
 
 }  // namespace
+
+bool keeps_format(std::string_view hf_name) {
+  return hf_name.ends_with(".e_score_correction_bias");
+}
 
 Result<std::vector<PlannedTensor>> plan_hf(const GgufFile& file, const ModelConfig& config,
                                            std::optional<DType> type) {

@@ -8,6 +8,10 @@
 
 namespace minke {
 
+/// Whether a tensor of Hugging Face's keeps its format whatever is wanted: rounding the bias of a
+/// router changes which experts are chosen.
+bool keeps_format(std::string_view hf_name);
+
 /// Plans the tensors of a GGUF file as Hugging Face's checkpoints have them: what plan_gguf() does,
 /// undone. Without a type, block formats become bf16 and the rest stays as it is. rope_freqs.weight
 /// is left to the config. `file` must outlive the plan. kUsage for a tensor that has no name there,

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "minke/base/utf8.h"
+#include "minke/convert/destination.h"
 #include "minke/convert/gguf_config.h"
 #include "minke/convert/gguf_tensors.h"
 #include "minke/convert/gguf_tokenizer.h"
@@ -41,7 +42,10 @@ struct Source {
 int64_t first_count(const GgufFile& file, const std::string& key) {
   const GgufValue* value = file.find_value(key);
   if (value == nullptr) return 0;
-  if (!value->is_array()) return static_cast<int64_t>(file.get_uint_or(key, 0).value_or(0));
+  constexpr uint64_t kCountMax = 1 << 20;  // what a hostile file says must not overflow
+  if (!value->is_array()) {
+    return static_cast<int64_t>(std::min(file.get_uint_or(key, 0).value_or(0), kCountMax));
+  }
   if (value->element_type == GgufType::kU32) {
     const auto counts = value->as_array().numbers<uint32_t>(key);
     return counts && !counts->empty() ? counts->front() : 0;
@@ -69,7 +73,8 @@ Result<void> open_gguf(const fs::path& path, Source& source) {
   return {};
 }
 
-Result<void> open_folder(const fs::path& path, const fs::path& destination, Source& source) {
+Result<void> open_folder(const fs::path& path, const fs::path& destination, bool with_tokenizer,
+                         Source& source) {
   MK_ASSIGN(source.folder, HfFolder::open(path));
   MK_TRY(source.folder->take_fp8_scales());
   const HfFolder& folder = *source.folder;
@@ -77,9 +82,14 @@ Result<void> open_folder(const fs::path& path, const fs::path& destination, Sour
   MK_ASSIGN(GgufTensors planned, plan_gguf(folder.weights, config, std::nullopt));
   source.tensors = std::move(planned.tensors);
   MK_ASSIGN(source.metadata, gguf_config(folder.config, config, destination.stem().string()));
-  MK_ASSIGN(const bool has_tokenizer,
-            add_gguf_tokenizer(folder, config.vocab_size, source.metadata));
-  if (!has_tokenizer) source.notes.emplace_back("the folder has no tokenizer.json");
+  if (!planned.left_out.empty()) source.notes.push_back(left_out_note(planned.left_out));
+  source.metadata.add("tokenizer.ggml.model", "none");  // which llama.cpp asks for
+  bool has_tokenizer = false;
+  if (with_tokenizer) {
+    MK_ASSIGN(has_tokenizer, add_gguf_tokenizer(folder, config.vocab_size, source.metadata));
+  }
+  if (with_tokenizer && !has_tokenizer)
+    source.notes.emplace_back("the folder has no tokenizer.json");
   const bool is_deepseek = config.architecture.starts_with("deepseek");
   source.model = {is_deepseek ? "deepseek2" : config.architecture,
                   config.num_hidden_layers,
@@ -291,30 +301,15 @@ void add_to_report(const Plan& plan, QuantizeReport& report) {
                    });
 }
 
-Result<void> check_destination(const fs::path& source, const fs::path& destination,
-                               bool overwrite) {
-  std::error_code error;
-  if (fs::is_directory(destination, error)) {
-    return fail(ErrorCode::kUsage, "{} is a folder; the result is a file, such as {}",
-                destination.string(), (destination / "model.gguf").string());
-  }
-  if (!fs::exists(destination, error) || fs::is_other(fs::status(destination, error))) return {};
-  if (fs::equivalent(source, destination, error)) {
-    return fail(ErrorCode::kUsage, "{} is both source and destination", destination.string());
-  }
-  if (overwrite) return {};
-  return fail(ErrorCode::kUsage, "{} exists; overwrite it with --force", destination.string());
-}
-
 }  // namespace
 
 Result<QuantizeReport> quantize_model(const fs::path& source_path, const fs::path& destination,
                                       const QuantizeOptions& options) {
-  MK_TRY(check_destination(source_path, destination, options.overwrite));
+  MK_TRY(check_file_destination(source_path, destination, options.overwrite));
   Source source;
   std::error_code error;
   if (fs::is_directory(source_path, error)) {
-    MK_TRY(open_folder(source_path, destination, source));
+    MK_TRY(open_folder(source_path, destination, options.with_tokenizer, source));
   } else {
     MK_TRY(open_gguf(source_path, source));
   }

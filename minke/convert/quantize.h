@@ -18,6 +18,7 @@ struct QuantizeOptions {
   const Importance* importance = nullptr;
   std::string importance_name;  ///< of its file, for the metadata
   bool overwrite = false;
+  bool with_tokenizer = true;  ///< of a folder
   WriteTensorsOptions writing;
 };
 

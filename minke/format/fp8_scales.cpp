@@ -26,10 +26,13 @@ Result<void> attach(WeightInfo& matrix, const WeightInfo& scales, const Fp8Block
   }
   const Shape expected{num_blocks(matrix.shape[0], blocks.rows),
                        num_blocks(matrix.shape[1], blocks.cols)};
-  if (!(scales.shape == expected) ||
-      (scales.dtype != DType::kF32 && scales.dtype != DType::kF8E8M0)) {
+  constexpr DType kFormats[] = {DType::kF32, DType::kF16, DType::kBf16, DType::kF8E8M0};
+  const bool known =
+      std::find(std::begin(kFormats), std::end(kFormats), scales.dtype) != std::end(kFormats);
+  if (!(scales.shape == expected) || !known) {
     return fail(ErrorCode::kCorrupt,
-                "tensor '{}' is {} {}, expected f32 or f8_e8m0 {}: a scale for each {} x {} of {}",
+                "tensor '{}' is {} {}, expected f32, f16, bf16 or f8_e8m0 {}: a scale for each {} "
+                "x {} of {}",
                 printable_name(scales.name), dtype_info(scales.dtype).name, scales.shape.text(),
                 expected.text(), blocks.rows, blocks.cols, matrix.shape.text());
   }

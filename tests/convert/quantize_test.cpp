@@ -212,18 +212,18 @@ TEST_F(Quantize, TheOlderFormOfImportanceIsRead) {
 
 TEST_F(Quantize, ADestinationThatExistsIsKept) {
   const fs::path source = write_source(), path = folder_ / "out.gguf";
-  ASSERT_TRUE(write_file_atomic(path, "mine"));
+  ASSERT_TRUE(write_file_atomic(path, "GGUF: mine"));
   const auto refused = quantize_model(source, path, options_for("Q8_0"));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
-  EXPECT_EQ(read_file(path).value_or(""), "mine");
+  EXPECT_EQ(read_file(path).value_or(""), "GGUF: mine");
   QuantizeOptions options = options_for("Q8_0");
   options.overwrite = true;
   options.writing.progress = [](uint64_t, uint64_t) { return false; };
   const auto stopped = quantize_model(source, path, options);
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::kInterrupted);
-  EXPECT_EQ(read_file(path).value_or(""), "mine") << "a file is there whole or not at all";
+  EXPECT_EQ(read_file(path).value_or(""), "GGUF: mine") << "a file is there whole or not at all";
   EXPECT_FALSE(quantize_model(source, source, options)) << "onto itself";
 }
 

@@ -72,6 +72,27 @@ std::string error_of(std::vector<WeightInfo> weights, Fp8Blocks blocks = {128, 1
   return attached.error().message;
 }
 
+// Qwen3's FP8 checkpoints have them so.
+TEST_F(Fp8Scales, MayBeHalfPrecision) {
+  const std::vector<std::byte> codes = random_codes(4 * 6);
+  for (const DType dtype : {DType::kF16, DType::kBf16}) {
+    const float scales[] = {0.5f, 3.0f, 0.25f, 1.5f};  // exact in both
+    std::vector<std::byte> encoded(8);
+    dtype_info(dtype).encode(scales, 4, encoded.data());
+    std::vector<WeightInfo> weights = {matrix_of(codes, 4, 6)};
+    weights.push_back({"w_scale_inv", dtype, {2, 2}, encoded});
+    const auto attached = attach_fp8_scales(weights, {2, 3});
+    ASSERT_TRUE(attached) << attached.error().message;
+    std::vector<float> values(24);
+    decode_rows(weights[0], 0, 4, values.data());
+    for (size_t i = 0; i < 24; ++i) {
+      const float expected =
+          e4m3_to_f32(static_cast<uint8_t>(codes[i])) * scales[i / 12 * 2 + i % 6 / 3];
+      EXPECT_EQ(values[i], expected) << i;
+    }
+  }
+}
+
 TEST_F(Fp8Scales, ThatDoNotFitAreRefusedByName) {
   const std::vector<std::byte> codes = random_codes(300 * 4);
   const std::vector<std::byte> raw(64);
@@ -84,7 +105,7 @@ TEST_F(Fp8Scales, ThatDoNotFitAreRefusedByName) {
   EXPECT_NE(error_of({scales(DType::kF32, {3, 1})}).find("'w_scale_inv'"), std::string::npos);
   for (const WeightInfo& wrong :
        {scales(DType::kF32, {2, 1}), scales(DType::kF32, {1, 3}), scales(DType::kF32, {3}),
-        scales(DType::kF32, {}), scales(DType::kBf16, {3, 1})}) {
+        scales(DType::kF32, {}), scales(DType::kI8, {3, 1})}) {
     const std::string message = error_of({w, wrong});
     EXPECT_NE(message.find("'w_scale_inv'"), std::string::npos) << message;
     EXPECT_NE(message.find("[3, 1]: a scale for each 128 x 128 of [300, 4]"), std::string::npos)

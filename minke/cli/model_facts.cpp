@@ -62,8 +62,11 @@ void add_memory(ModelFacts& facts, const WeightFile& file, const ModelConfig& co
       });
   facts.context_tokens = config.max_position_embeddings;
   facts.default_context_tokens = std::min(facts.context_tokens, kContextDefaultMax);
+  // Unquantised models may run in f32, whose cache is the largest.
+  ModelConfig cached = config;
+  cached.mla.caches_latents = quantized;
   facts.cache_bytes =
-      config.kv_token_bytes(quantized ? DType::kF16 : DType::kF32) * facts.default_context_tokens;
+      cached.kv_token_bytes(quantized ? DType::kF16 : DType::kF32) * facts.default_context_tokens;
   facts.memory_bytes = facts.weight_bytes + facts.cache_bytes + kWorkBytes;
 }
 

@@ -17,22 +17,15 @@
 #include "minke/engine/sequence.h"
 
 namespace minke {
-namespace {
-
-int64_t cache_tokens(const EngineConfig& config) {
-  if (config.kv_tokens > 0) return config.kv_tokens;
-  return int64_t{config.context_tokens} * std::min(config.sequences_max, 4);
-}
-
-}  // namespace
 
 struct Engine::Impl {
   Impl(const Device& device, const Model& model, const EngineConfig& limits)
       : config(limits),
         parameters(model.parameters()),
         vocab_size(config.num_tokens > 0 ? config.num_tokens : model.config().vocab_size),
-        pool(pages_for(cache_tokens(limits))),
+        pool(pages_for(limits.cache_tokens())),
         cache(pool),
+        pages_differ_by_role(model.config().kv_pages(limits.kv_dtype).latent),
         mtp(model.config(), pool.num_pages(), vocab_size),
         runner(device, model, limits.kv_dtype, pool.num_pages()) {}
 
@@ -44,6 +37,7 @@ struct Engine::Impl {
   std::vector<int> schedule();
   SchedulePlan plan() const;
   void admit();
+  std::span<const int32_t> shareable(const EngineSequence& sequence) const;
   void remember(EngineSequence& sequence, int64_t begin);
   int32_t take_page();
   void guess(const std::vector<int>& num_rows);
@@ -64,6 +58,7 @@ struct Engine::Impl {
   // The engine thread's own.
   BlockPool pool;
   PrefixCache cache;
+  const bool pages_differ_by_role;
   uint64_t cached_version = 0;  // of the parameters that the cache was computed with
   MtpDrafter mtp;
   ModelRunner runner;
@@ -168,7 +163,7 @@ SchedulePlan Engine::Impl::plan() const {
   for (const EngineSequence& sequence : waiting) {
     if (static_cast<int>(waiting_states.size()) >= config.sequences_max) break;
     SequenceState state = sequence.state();
-    state.num_computed = cache.match(sequence.tokens);
+    state.num_computed = cache.match(shareable(sequence));
     waiting_states.push_back(state);
   }
   return plan_step(running_states, waiting_states, pool.num_free() + pool.num_idle(),
@@ -179,7 +174,7 @@ SchedulePlan Engine::Impl::plan() const {
 void Engine::Impl::admit() {
   EngineSequence& sequence = running.emplace_back(std::move(waiting.front()));
   waiting.pop_front();
-  sequence.num_computed = cache.attach(sequence.tokens, sequence.page_table);
+  sequence.num_computed = cache.attach(shareable(sequence), sequence.page_table);
   sequence.version = cached_version;
   sequence.mtp = {};
   if (sequence.num_cached >= 0) return;  // it was preempted, and is back
@@ -194,12 +189,26 @@ int32_t Engine::Impl::take_page() {
   return page;
 }
 
-// Offers the cache the pages that the sequence's tokens from `begin` on have filled.
+// The tokens whose pages a sequence may have from others, or give while it runs. Pages of latents
+// differ in their last bits between rows that were read and rows that were generated: what a
+// running sequence generated must not be exchanged for what another one has read.
+std::span<const int32_t> Engine::Impl::shareable(const EngineSequence& sequence) const {
+  const std::span<const int32_t> tokens(sequence.tokens);
+  if (!pages_differ_by_role) return tokens;
+  return tokens.first(std::min(tokens.size(), sequence.request.prompt.size()));
+}
+
+// Offers the cache the pages that the sequence's tokens from `begin` on have filled; at its end
+// all.
 void Engine::Impl::remember(EngineSequence& sequence, int64_t begin) {
-  const int64_t full_before = begin / kernels::kPageTokens;
-  const bool fills = sequence.num_computed / kernels::kPageTokens > full_before;
-  if (!config.prefix_cache || !fills || sequence.version != cached_version) return;
-  cache.insert(sequence.tokens, sequence.num_computed, sequence.page_table);
+  if (!config.prefix_cache || sequence.version != cached_version) return;
+  int64_t num_tokens = sequence.num_computed;
+  if (!sequence.ended) {
+    num_tokens = std::min(num_tokens, static_cast<int64_t>(shareable(sequence).size()));
+  }
+  const bool late = sequence.ended && pages_differ_by_role;
+  const bool fills = num_tokens / kernels::kPageTokens > begin / kernels::kPageTokens;
+  if (fills || late) cache.insert(sequence.tokens, num_tokens, sequence.page_table);
 }
 
 // Asks the scheduler, moves sequences between `waiting` and `running`, and takes the pages.
@@ -387,34 +396,7 @@ Engine::~Engine() {
 
 Result<std::unique_ptr<Engine>> Engine::create(const Device& device, const Model& model,
                                                const EngineConfig& config) {
-  const int64_t trained = model.config().max_position_embeddings;
-  if (config.context_tokens < 2 || config.context_tokens > trained) {
-    return fail(ErrorCode::kWillNotFit,
-                "a context of {} tokens, but the model was made for 2 to {}; lower --ctx",
-                config.context_tokens, trained);
-  }
-  if (config.sequences_max < 1 || config.chunk_tokens < config.sequences_max) {
-    return fail(
-        ErrorCode::kUsage,
-        "{} sequences and chunks of {} tokens: at least 1, and a chunk has a token for each",
-        config.sequences_max, config.chunk_tokens);
-  }
-  if (config.num_tokens < 0 || config.num_tokens > model.config().vocab_size) {
-    return fail(ErrorCode::kUsage, "{} tokens of a vocabulary of {}", config.num_tokens,
-                model.config().vocab_size);
-  }
-  if (config.draft_tokens_max < 0) {
-    return fail(ErrorCode::kUsage, "{} draft tokens, expected 0 or more", config.draft_tokens_max);
-  }
-  if (cache_tokens(config) < config.context_tokens) {
-    return fail(ErrorCode::kWillNotFit, "a KV cache of {} tokens cannot hold one context of {}",
-                cache_tokens(config), config.context_tokens);
-  }
-  if (config.kv_dtype != DType::kF32 && config.kv_dtype != DType::kF16 &&
-      config.kv_dtype != DType::kI8) {
-    return fail(ErrorCode::kUsage, "the KV cache can be f32, f16 or i8, not {}",
-                dtype_info(config.kv_dtype).name);
-  }
+  MK_TRY(config.check(model.config()));
   auto impl = std::make_unique<Impl>(device, model, config);
   return std::unique_ptr<Engine>(new Engine(std::move(impl), config));
 }

@@ -105,11 +105,12 @@ Result<void> DeepSeekDecoder::load_kv_b(ParameterLoader& loader, const std::stri
   MK_ASSIGN(const auto values, loader.decoded(name, {heads * rows, rank}));
   for (int64_t head = 0; head < heads; ++head) {
     const std::span<const float> keys(values.data() + head * rows * rank, nope * rank);
+    MK_ASSIGN(Parameter v_part,
+              loader.matrix_rows(name, heads * rows, rank, head * rows + nope, value));
     mla.add_head(precision_,
                  packed_parameter(loader.device(), format_made_from(dtype, nope, precision_), rank,
                                   nope, transposed(keys, nope, rank)),
-                 packed_parameter(loader.device(), dtype, value, rank,
-                                  {keys.data() + keys.size(), static_cast<size_t>(value * rank)}));
+                 std::move(v_part));
   }
   return {};
 }

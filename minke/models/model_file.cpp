@@ -1,6 +1,7 @@
 #include "minke/models/model_file.h"
 
 #include <algorithm>
+#include <charconv>
 #include <system_error>
 
 #include "minke/base/files.h"
@@ -36,11 +37,11 @@ class HfWeights final : public SortedWeights {
 // rows, cols]; here each has its own, "blk.3.ffn_up_exps.17.weight".
 class GgufWeights final : public SortedWeights {
  public:
-  explicit GgufWeights(GgufFile file) : file_(std::move(file)) {
+  GgufWeights(GgufFile file, const ModelConfig& config) : file_(std::move(file)) {
     constexpr std::string_view kSuffix = ".weight";
     for (const WeightInfo& info : file_.weights()) {
       const int64_t count = info.shape.num_dims() == 3 ? info.shape[0] : 0;
-      if (count == 0 || !info.name.ends_with(kSuffix)) {
+      if (count == 0 || count != parts_of(info.name, config)) {
         weights_.push_back(info);
         continue;
       }
@@ -59,6 +60,24 @@ class GgufWeights final : public SortedWeights {
   const GgufFile& gguf() const { return file_; }
 
  private:
+  // The matrices that a tensor of a layer of the model has by its name; 0: it is one. (A file may
+  // claim any number of tensors with any number of parts, over the same bytes.)
+  static int64_t parts_of(std::string_view name, const ModelConfig& config) {
+    constexpr std::string_view kBlock = "blk.";
+    int64_t layer = 0;
+    if (!name.starts_with(kBlock)) return 0;
+    name.remove_prefix(kBlock.size());
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
+    const int64_t num_layers = config.num_hidden_layers + config.num_nextn_predict_layers;
+    if (error != std::errc() || layer < 0 || layer >= num_layers) return 0;
+    const std::string_view part(end, static_cast<size_t>(name.data() + name.size() - end));
+    for (const char* experts : {".ffn_gate_exps", ".ffn_up_exps", ".ffn_down_exps"}) {
+      if (part == std::string(experts) + ".weight") return config.moe.n_routed_experts;
+    }
+    const bool heads = part == ".attn_k_b.weight" || part == ".attn_v_b.weight";
+    return heads ? config.num_attention_heads : 0;
+  }
+
   GgufFile file_;
 };
 
@@ -106,7 +125,7 @@ Result<ModelFile> ModelFile::open(const fs::path& path) {
   ModelFile file;
   file.file_bytes_ = gguf.file_bytes();
   MK_ASSIGN(file.config_, config_from_gguf(gguf));
-  auto weights = std::make_unique<GgufWeights>(std::move(gguf));
+  auto weights = std::make_unique<GgufWeights>(std::move(gguf), file.config_);
   file.gguf_ = &weights->gguf();
   file.weights_ = std::move(weights);
   return file;

@@ -85,11 +85,10 @@ void Mla::mix_expanded(const Context& context, const Tensor& q_heads,
   const int64_t num_pages = (num_keys + kernels::kPageTokens - 1) / kernels::kPageTokens;
   std::vector<int32_t> page_table(static_cast<size_t>(num_pages));
   std::iota(page_table.begin(), page_table.end(), 0);
-  // Parts of kv_b are taken in whole panels.
-  const int64_t heads_max = head_rows % kernels::kPanelRows == 0
-                                ? kExpandedBytesMax / (num_pages * own.page_bytes())
-                                : shape.num_heads;
-  own.num_kv_heads = std::clamp<int64_t>(heads_max, 1, shape.num_heads);
+  // Parts of kv_b are taken in whole panels, which so many heads make.
+  const int64_t step = kernels::kPanelRows / std::gcd(head_rows, int64_t{kernels::kPanelRows});
+  const int64_t heads_max = kExpandedBytesMax / (num_pages * own.page_bytes()) / step * step;
+  own.num_kv_heads = std::min(std::max(heads_max, step), shape.num_heads);
   const Tensor memory = context.empty(DType::kI8, {num_pages, own.page_bytes()});
   own.data = memory.view().data;
 

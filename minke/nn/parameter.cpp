@@ -149,10 +149,12 @@ DType ParameterLoader::packed_dtype(const WeightInfo& info) const {
 
 // Packs a matrix in `dtype`. Where the file has another format, a few panels at a time are decoded
 // and encoded.
-void ParameterLoader::pack(const WeightInfo& info, DType dtype, std::byte* packed) const {
-  const int64_t rows = info.shape[0], cols = info.shape[1];
+void ParameterLoader::pack(const WeightInfo& info, DType dtype, int64_t begin_row, int64_t rows,
+                           std::byte* packed) const {
+  const int64_t cols = info.shape[1];
   if (dtype == info.dtype) {
-    kernels::pack(device_, info.bytes.data(), dtype, rows, cols, packed);
+    kernels::pack(device_, info.bytes.data() + begin_row * dtype_bytes(dtype, cols), dtype, rows,
+                  cols, packed);
     return;
   }
   constexpr int64_t kRows = 16 * kernels::kPanelRows;
@@ -164,7 +166,7 @@ void ParameterLoader::pack(const WeightInfo& info, DType dtype, std::byte* packe
     device_.pool().parallel_for(count, 4, [&](int64_t begin, int64_t end, int) {
       std::vector<float> row(static_cast<size_t>(cols));
       for (int64_t i = begin; i < end; ++i) {
-        decode_rows(info, first + i, 1, row.data());
+        decode_rows(info, begin_row + first + i, 1, row.data());
         format.encode(row.data(), cols / format.block_size, encoded.data() + i * row_bytes);
       }
     });
@@ -184,10 +186,17 @@ Result<const WeightInfo*> ParameterLoader::find_matrix(const std::string& name, 
 }
 
 Result<Parameter> ParameterLoader::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  return matrix_rows(name, rows, cols, 0, rows);
+}
+
+Result<Parameter> ParameterLoader::matrix_rows(const std::string& name, int64_t rows, int64_t cols,
+                                               int64_t first, int64_t count) {
+  MK_CHECK(first >= 0 && count > 0 && first + count <= rows, "matrix_rows: {} from {} of {}", count,
+           first, rows);
   MK_ASSIGN(const WeightInfo* info, find_matrix(name, rows, cols));
-  Parameter parameter = empty_matrix(packed_dtype(*info), rows, cols);
-  pack(*info, parameter.dtype, parameter.value.view().data);
-  file_.drop(info->bytes);
+  Parameter parameter = empty_matrix(packed_dtype(*info), count, cols);
+  pack(*info, parameter.dtype, first, count, parameter.value.view().data);
+  if (first + count == rows) file_.drop(info->bytes);
   return parameter;
 }
 
@@ -212,7 +221,7 @@ Result<std::vector<const Parameter*>> ParameterLoader::matrices(const std::vecto
     for (size_t i = first; i < last; ++i) {
       parameter.names.push_back(wanted[i].name);
       parameter.name_rows.push_back(wanted[i].rows);
-      pack(*infos[i], parameter.dtype, to);
+      pack(*infos[i], parameter.dtype, 0, wanted[i].rows, to);
       to += kernels::packed_bytes(parameter.dtype, wanted[i].rows, cols);
       file_.drop(infos[i]->bytes);
     }

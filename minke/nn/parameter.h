@@ -79,8 +79,10 @@ class ParameterLoader {
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
   /// The elements of a tensor of any shape, decoded, row-major.
   Result<std::vector<float>> decoded(const std::string& name, const Shape& shape);
-  /// A matrix [rows, cols] that the store is not to have.
+  /// A matrix [rows, cols] that the store is not to have, or `count` of its rows from `first` on.
   Result<Parameter> matrix(const std::string& name, int64_t rows, int64_t cols);
+  Result<Parameter> matrix_rows(const std::string& name, int64_t rows, int64_t cols, int64_t first,
+                                int64_t count);
   /// A matrix [rows, cols] made from others, under the name that it would have in a file.
   const Parameter* made(const std::string& name, DType dtype, int64_t rows, int64_t cols,
                         std::span<const float> values);
@@ -97,7 +99,8 @@ class ParameterLoader {
   Result<const WeightInfo*> find(const std::string& name, const Shape& shape);
   Result<const WeightInfo*> find_matrix(const std::string& name, int64_t rows, int64_t cols);
   DType packed_dtype(const WeightInfo& info) const;
-  void pack(const WeightInfo& info, DType dtype, std::byte* packed) const;
+  void pack(const WeightInfo& info, DType dtype, int64_t begin_row, int64_t rows,
+            std::byte* packed) const;
 
   const Device& device_;
   const WeightFile& file_;

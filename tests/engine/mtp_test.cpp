@@ -123,6 +123,21 @@ TEST_P(MtpEngine, answers_greedy_and_sampled_as_without_the_module) {
   }
 }
 
+// Pages of latents that were generated are not those of the same text read as a prompt.
+TEST_P(MtpEngine, keeps_its_own_pages_where_another_request_has_read_the_same_text) {
+  const TinyDeepSeek tiny = make_model();
+  const Request first = make_request(60, 41, 140);
+  const auto expected = one_by_one(*make_engine(tiny, config_with(0)), {first});
+  Request second = make_request(1, 7, 4);
+  second.prompt = first.prompt;
+  second.prompt.insert(second.prompt.end(), expected[0].tokens.begin(), expected[0].tokens.end());
+  const auto engine = make_engine(tiny, config_with(0));
+  one_by_one(*engine, {second});
+  expect_same(expected, one_by_one(*engine, {first}), "after the text was read");
+  one_by_one(*engine, {second});
+  EXPECT_GT(engine->stats().cached_tokens, 128) << "answers stay in the cache for what follows";
+}
+
 TEST_P(MtpEngine, recomputes_preempted_requests_to_the_same_bits) {
   std::vector<Request> requests;
   for (uint64_t i = 0; i < 3; ++i) requests.push_back(make_request(50, 40 + i, 200));

@@ -41,10 +41,6 @@ static inline float input_sum(const Int8View& x, int64_t at, int g) {
   return sum_of_inputs(x.scale[at], x.q_sum[2 * at + g], x.q_low_sum[2 * at + g]);
 }
 
-// Up to four rows of activations: the weights go from memory through registers, once, and are not
-// expanded first.
-constexpr int kFewRows = 4;
-
 // The first block of each row.
 template <int kRows>
 struct RowStarts {
@@ -120,9 +116,10 @@ template <class Format, int kRows>
 
 // The sums of kPanels panels (the gate's and the up's), unit by unit in turn: each is a stream that
 // the hardware's prefetcher follows, where one after the other it would begin anew with each.
+// From what lies `ahead` of them, if it is not 0, a unit's lines are fetched meanwhile.
 template <class Format, int kRows, int kPanels>
 static inline void few_sums(const Int8View& x, const RowStarts<kRows>& rows,
-                            const std::byte* (&units)[kPanels],
+                            const std::byte* (&units)[kPanels], int64_t ahead,
                             Simd::F (&f)[kPanels][kRows][kHalves]) {
   for (auto& of_panel : f) {
     for (auto& of_row : of_panel) {
@@ -134,6 +131,11 @@ static inline void few_sums(const Int8View& x, const RowStarts<kRows>& rows,
     for (int p = 0; p < kPanels; ++p) {
       SmallNumbers numbers;
       unpack_numbers<Format>(units[p], numbers);
+      if (ahead > 0) {
+        for (int line = 0; line < Format::kLayout.unit_bytes; line += 64) {
+          __builtin_prefetch(units[p] + ahead + line, 0, 2);
+        }
+      }
       for (int b = 0; b < Format::kBlocks; ++b) {
         for (int h = 0; h < kHalves; ++h) {
           few_block<Format>(f[p], x, rows, at + b, units[p], numbers, b, h);
@@ -144,29 +146,51 @@ static inline void few_sums(const Int8View& x, const RowStarts<kRows>& rows,
   }
 }
 
-// Panels [begin, end) of y; with kSwiglu the gate's panels, the up's being y.cols further. Where x
-// has fewer rows than kRows, its last one is computed more than once.
+// One panel of y for rows [row, row + kRows) of x; with kSwiglu the gate's panel `p`, the up's
+// being half of w further. Where x has fewer rows, its last one is computed more than once.
 template <class Format, int kRows, bool kSwiglu>
-static void int8_few(const Int8View& x, const PackedView& w, const View& y, bool add,
-                     int64_t panel_begin, int64_t panel_end) {
+static void int8_few_panel(const Int8View& x, const PackedView& w, const View& y, bool add,
+                           int64_t p, int64_t row) {
   const int64_t panel_bytes = x.cols / Format::kLayout.unit_cols * Format::kLayout.unit_bytes;
+  constexpr int kPanels = kSwiglu ? 2 : 1;
+  const std::byte* units[kPanels];
+  for (int i = 0; i < kPanels; ++i) {
+    units[i] = w.data + (p + i * (w.num_panels() / 2)) * panel_bytes;
+  }
   RowStarts<kRows> rows;
   for (int r = 0; r < kRows; ++r) {
-    rows.block[r] = (r < x.rows ? r : x.rows - 1) * x.num_blocks();
+    rows.block[r] = (row + r < x.rows ? row + r : x.rows - 1) * x.num_blocks();
   }
-  for (int64_t p = panel_begin; p < panel_end; ++p) {
-    constexpr int kPanels = kSwiglu ? 2 : 1;
-    const std::byte* units[kPanels];
-    for (int i = 0; i < kPanels; ++i) {
-      units[i] = w.data + (p + i * (w.num_panels() / 2)) * panel_bytes;
+  Simd::F f[kPanels][kRows][kHalves];
+  // Past the first rows the panel comes from the cache, and the memory has time for the next one.
+  const bool has_next = p + 1 < w.num_panels() / kPanels;
+  few_sums<Format>(x, rows, units, row > 0 && has_next ? panel_bytes : 0, f);
+  for (int r = 0; r < kRows && row + r < x.rows; ++r) {
+    if constexpr (kSwiglu) {
+      for (int h = 0; h < kHalves; ++h) f[0][r][h] = swiglu_of(f[0][r][h], f[1][r][h]);
     }
-    Simd::F f[kPanels][kRows][kHalves];
-    few_sums<Format>(x, rows, units, f);
-    for (int r = 0; r < kRows && r < x.rows; ++r) {
-      if constexpr (kSwiglu) {
-        for (int h = 0; h < kHalves; ++h) f[0][r][h] = swiglu_of(f[0][r][h], f[1][r][h]);
+    store_panel(f[0][r], add, y.row<float>(row + r) + p * kPanelRows, w.rows - p * kPanelRows);
+  }
+}
+
+// Panels [begin, end) of y for few rows, which take the weights through registers, not expanded
+// first: four rows from memory, the next ones from the cache.
+template <class Format, bool kSwiglu>
+static void int8_few(const Int8View& x, const PackedView& w, const View& y, bool add,
+                     int64_t panel_begin, int64_t panel_end) {
+  constexpr int kAtOnce = 4;
+  for (int64_t p = panel_begin; p < panel_end; ++p) {
+    for (int64_t row = 0; row < x.rows; row += kAtOnce) {
+      switch (x.rows - row) {
+        case 1:
+          int8_few_panel<Format, 1, kSwiglu>(x, w, y, add, p, row);
+          break;
+        case 2:
+          int8_few_panel<Format, 2, kSwiglu>(x, w, y, add, p, row);
+          break;
+        default:
+          int8_few_panel<Format, kAtOnce, kSwiglu>(x, w, y, add, p, row);
       }
-      store_panel(f[0][r], add, y.row<float>(r) + p * kPanelRows, w.rows - p * kPanelRows);
     }
   }
 }
@@ -382,10 +406,8 @@ template <class Format, bool kSwiglu>
 static void int8_panels(const Int8View& x, const PackedView& w, const View& y, bool add,
                         int64_t panel_begin, int64_t panel_end, std::byte* scratch) {
   using Kind = KindOf<Format>;
-  if (x.rows == 1) return int8_few<Format, 1, kSwiglu>(x, w, y, add, panel_begin, panel_end);
-  if (x.rows == 2) return int8_few<Format, 2, kSwiglu>(x, w, y, add, panel_begin, panel_end);
-  if (x.rows <= kFewRows) {
-    return int8_few<Format, kFewRows, kSwiglu>(x, w, y, add, panel_begin, panel_end);
+  if (x.rows <= Simd::kFewRows) {
+    return int8_few<Format, kSwiglu>(x, w, y, add, panel_begin, panel_end);
   }
   const int64_t panel_bytes = x.cols / Format::kLayout.unit_cols * Format::kLayout.unit_bytes;
   // Panels of y that a tile makes, and panels of w that it needs for each.

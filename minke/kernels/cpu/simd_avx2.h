@@ -9,6 +9,7 @@ struct Simd : X86 {
   static constexpr int kFloatRows = 6;
   static constexpr int kInt8Rows = 4;
   static constexpr bool kTwoByTwo = false;
+  static constexpr int kFewRows = 4;  // see matmul_int8_impl.h
   static constexpr int kTilePanels = 1;
   static constexpr int kAttentionCols = 3;
   static constexpr int kAttentionVecs = 4;

@@ -9,6 +9,7 @@ struct Simd : X86 {
   static constexpr int kFloatRows = 8;
   static constexpr int kInt8Rows = 6;
   static constexpr bool kTwoByTwo = false;
+  static constexpr int kFewRows = 8;  // see matmul_int8_impl.h
   static constexpr int kTilePanels = 2;
   static constexpr int kAttentionCols = 6;
   static constexpr int kAttentionVecs = 4;

@@ -15,6 +15,7 @@ struct Simd {
   static constexpr bool kTwoByTwo = false;
   static constexpr int kInt8Rows = 5;
 #endif
+  static constexpr int kFewRows = 4;  // see matmul_int8_impl.h
   static constexpr int kTilePanels = 1;
   static constexpr int kAttentionCols = 5;
   static constexpr int kAttentionVecs = 4;

@@ -3,19 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <system_error>
 #include <utility>
 
 #include "minke/base/json.h"
 #include "minke/convert/destination.h"
+#include "minke/convert/folder_as_gguf.h"
 #include "minke/convert/gguf_config.h"
 #include "minke/convert/gguf_tensors.h"
-#include "minke/convert/gguf_tokenizer.h"
 #include "minke/convert/hf_config.h"
-#include "minke/convert/hf_folder.h"
 #include "minke/convert/hf_tensors.h"
 #include "minke/convert/hf_tokenizer.h"
 #include "minke/convert/output_folder.h"
+#include "minke/models/model_file.h"
 
 namespace minke {
 namespace {
@@ -80,24 +81,14 @@ Result<ConvertReport> gguf_to_gguf(const GgufFile& file, const fs::path& destina
 
 Result<ConvertReport> hf_to_gguf(const HfFolder& source, const fs::path& destination,
                                  const ConvertOptions& options) {
-  MK_ASSIGN(const ModelConfig config, config_from_hf(source.config.dump()));
-  MK_ASSIGN(const GgufTensors planned, plan_gguf(source.weights, config, options.type));
-  MK_ASSIGN(GgufMetadata metadata, gguf_config(source.config, config, destination.stem().string()));
+  MK_ASSIGN(FolderAsGguf planned, folder_as_gguf(source, destination.stem().string(), options.type,
+                                                 options.with_tokenizer));
   if (const auto type = gguf_file_type(planned.tensors)) {
-    metadata.add("general.file_type", *type);
+    planned.metadata.add("general.file_type", *type);
   }
+  MK_TRY(write_gguf(planned.tensors, planned.metadata, source.weights, destination, options));
   ConvertReport report = report_of(planned.tensors);
-  metadata.add("tokenizer.ggml.model", "none");  // which llama.cpp asks for
-  if (options.with_tokenizer) {
-    MK_ASSIGN(const bool found, add_gguf_tokenizer(source, config.vocab_size, metadata));
-    if (!found) {
-      report.notes.emplace_back(
-          "the folder has no tokenizer.json: the file has no tokenizer, so that it can be run on "
-          "token ids only");
-    }
-  }
-  if (!planned.left_out.empty()) report.notes.push_back(left_out_note(planned.left_out));
-  MK_TRY(write_gguf(planned.tensors, metadata, source.weights, destination, options));
+  report.notes = std::move(planned.notes);
   return report;
 }
 
@@ -117,6 +108,43 @@ Result<ConvertReport> gguf_to_hf(const GgufFile& file, const fs::path& folder,
   return report;
 }
 
+constexpr std::array<std::string_view, 6> kWeightEndings = {".safetensors", ".bin",  ".pt",
+                                                            ".pth",         ".gguf", ".index.json"};
+constexpr std::array<std::string_view, 8> kTokenizerFiles = {"tokenizer.json",
+                                                             "tokenizer_config.json",
+                                                             "special_tokens_map.json",
+                                                             "added_tokens.json",
+                                                             "vocab.json",
+                                                             "merges.txt",
+                                                             "tokenizer.model",
+                                                             "chat_template.jinja"};
+
+bool is_weights(const std::string& name) {
+  return std::any_of(kWeightEndings.begin(), kWeightEndings.end(),
+                     [&](std::string_view ending) { return name.ends_with(ending); });
+}
+
+// Copies what else lies in a folder: all files but config.json, weights of any format and what is
+// hidden.
+Result<void> copy_other_files(const fs::path& from, const fs::path& to, bool with_tokenizer) {
+  std::error_code error;
+  for (fs::directory_iterator at(from, error), end; !error && at != end; at.increment(error)) {
+    const fs::directory_entry& entry = *at;
+    const std::string name = entry.path().filename().string();
+    const bool is_tokenizer =
+        std::find(kTokenizerFiles.begin(), kTokenizerFiles.end(), name) != kTokenizerFiles.end();
+    std::error_code ignored;
+    if (!entry.is_regular_file(ignored) || name == "config.json" || name.starts_with(".") ||
+        is_weights(name) || (is_tokenizer && !with_tokenizer)) {
+      continue;
+    }
+    if (!fs::copy_file(entry.path(), to / name, error)) break;
+  }
+  if (!error) return {};
+  return fail(ErrorCode::kFailed, "cannot copy the files of {}: {}", from.string(),
+              error.message());
+}
+
 Result<ConvertReport> hf_to_hf(const HfFolder& source, const fs::path& folder,
                                const ConvertOptions& options) {
   if (!source.weights.skipped().empty()) {
@@ -126,7 +154,7 @@ Result<ConvertReport> hf_to_hf(const HfFolder& source, const fs::path& folder,
   MK_ASSIGN(const Plan plan, plan_same(source.weights, [&](const WeightInfo& info) {
               return keeps_format(info.name) ? info.dtype : options.type.value_or(info.dtype);
             }));
-  MK_TRY(source.copy_other_files(folder, options.with_tokenizer));
+  MK_TRY(copy_other_files(source.folder, folder, options.with_tokenizer));
   Json config = source.config;
   if (options.type) {
     for (const char* key : {"dtype", "torch_dtype"}) {
@@ -160,10 +188,7 @@ Result<ConvertReport> convert_model(const fs::path& source, const fs::path& dest
   MK_TRY(is_gguf_name(destination)
              ? check_file_destination(source, destination, options.overwrite)
              : check_folder_destination(source, destination, options.overwrite));
-  std::error_code error;
-  const bool is_folder = fs::is_directory(source, error) || source.extension() == ".safetensors" ||
-                         source.extension() == ".json";
-  if (is_folder) {
+  if (ModelFile::names_folder(source)) {
     MK_ASSIGN(HfFolder folder, HfFolder::open(source));
     if (options.type || is_gguf_name(destination)) MK_TRY(folder.take_fp8_scales());
     return convert_to(folder, destination, options, hf_to_gguf, hf_to_hf);

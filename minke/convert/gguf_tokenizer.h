@@ -1,8 +1,8 @@
 #pragma once
 #include <cstdint>
 
-#include "minke/convert/hf_folder.h"
 #include "minke/format/gguf_metadata.h"
+#include "minke/models/hf_folder.h"
 
 namespace minke {
 

@@ -3,16 +3,13 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 #include "minke/base/utf8.h"
 #include "minke/convert/destination.h"
-#include "minke/convert/gguf_config.h"
-#include "minke/convert/gguf_tensors.h"
-#include "minke/convert/gguf_tokenizer.h"
-#include "minke/convert/hf_folder.h"
+#include "minke/convert/folder_as_gguf.h"
 #include "minke/dtype/block_format.h"
+#include "minke/models/model_file.h"
 
 namespace minke {
 namespace {
@@ -77,19 +74,12 @@ Result<void> open_folder(const fs::path& path, const fs::path& destination, bool
                          Source& source) {
   MK_ASSIGN(source.folder, HfFolder::open(path));
   MK_TRY(source.folder->take_fp8_scales());
-  const HfFolder& folder = *source.folder;
-  MK_ASSIGN(const ModelConfig config, config_from_hf(folder.config.dump()));
-  MK_ASSIGN(GgufTensors planned, plan_gguf(folder.weights, config, std::nullopt));
+  MK_ASSIGN(FolderAsGguf planned, folder_as_gguf(*source.folder, destination.stem().string(),
+                                                 std::nullopt, with_tokenizer));
   source.tensors = std::move(planned.tensors);
-  MK_ASSIGN(source.metadata, gguf_config(folder.config, config, destination.stem().string()));
-  if (!planned.left_out.empty()) source.notes.push_back(left_out_note(planned.left_out));
-  source.metadata.add("tokenizer.ggml.model", "none");  // which llama.cpp asks for
-  bool has_tokenizer = false;
-  if (with_tokenizer) {
-    MK_ASSIGN(has_tokenizer, add_gguf_tokenizer(folder, config.vocab_size, source.metadata));
-  }
-  if (with_tokenizer && !has_tokenizer)
-    source.notes.emplace_back("the folder has no tokenizer.json");
+  source.metadata = std::move(planned.metadata);
+  source.notes = std::move(planned.notes);
+  const ModelConfig& config = planned.config;
   const bool is_deepseek = config.architecture.starts_with("deepseek");
   source.model = {is_deepseek ? "deepseek2" : config.architecture,
                   config.num_hidden_layers,
@@ -307,8 +297,7 @@ Result<QuantizeReport> quantize_model(const fs::path& source_path, const fs::pat
                                       const QuantizeOptions& options) {
   MK_TRY(check_file_destination(source_path, destination, options.overwrite));
   Source source;
-  std::error_code error;
-  if (fs::is_directory(source_path, error)) {
+  if (ModelFile::names_folder(source_path)) {
     MK_TRY(open_folder(source_path, destination, options.with_tokenizer, source));
   } else {
     MK_TRY(open_gguf(source_path, source));

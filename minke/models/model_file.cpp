@@ -4,16 +4,14 @@
 #include <charconv>
 #include <system_error>
 
-#include "minke/base/files.h"
-#include "minke/format/safetensors.h"
+#include "minke/models/hf_folder.h"
 #include "minke/models/hf_names.h"
+#include "minke/models/registry.h"
 
 namespace minke {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kConfigBytesMax = size_t{4} << 20;
 
 // The tensors of a checkpoint under GGUF's names; those that no model of ours has are left out.
 class HfWeights final : public SortedWeights {
@@ -81,31 +79,17 @@ class GgufWeights final : public SortedWeights {
   GgufFile file_;
 };
 
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
 }  // namespace
 
-Result<ModelFile> ModelFile::open_folder(const fs::path& folder) {
-  const fs::path index = folder / "model.safetensors.index.json";
-  const fs::path single = folder / "model.safetensors";
-  if (!is_there(folder / "config.json") || (!is_there(index) && !is_there(single))) {
-    return fail(ErrorCode::kNotFound,
-                "{} has no model: expected config.json and model.safetensors, or its index, "
-                "model.safetensors.index.json",
-                folder.string());
-  }
-  MK_ASSIGN(const std::string config, read_file(folder / "config.json", kConfigBytesMax));
+Result<ModelFile> ModelFile::open_folder(const fs::path& path) {
+  MK_ASSIGN(HfFolder folder, HfFolder::open(path));
   ModelFile file;
-  file.folder_ = folder;
-  MK_ASSIGN(file.config_, config_from_hf(config));
-  file.config_json_ = parse_json(config).value_or(Json());
-  MK_ASSIGN(SafetensorsFile weights, SafetensorsFile::open(is_there(index) ? index : single));
-  file.file_bytes_ = weights.file_bytes();
-  MK_TRY(weights.attach_scales(file.config_.fp8_blocks));
-  file.weights_ = std::make_unique<HfWeights>(std::move(weights));
+  MK_ASSIGN(file.config_, config_from_hf_json(folder.config));
+  MK_TRY(folder.weights.attach_scales(file.config_.fp8_blocks));
+  file.folder_ = std::move(folder.folder);
+  file.config_json_ = std::move(folder.config);
+  file.file_bytes_ = folder.weights.file_bytes();
+  file.weights_ = std::make_unique<HfWeights>(std::move(folder.weights));
   return file;
 }
 
@@ -116,11 +100,7 @@ bool ModelFile::names_folder(const fs::path& path) {
 }
 
 Result<ModelFile> ModelFile::open(const fs::path& path) {
-  if (names_folder(path)) {
-    std::error_code error;
-    if (fs::is_directory(path, error)) return open_folder(path);
-    return open_folder(path.has_parent_path() ? path.parent_path() : fs::path("."));
-  }
+  if (names_folder(path)) return open_folder(path);
   MK_ASSIGN(GgufFile gguf, GgufFile::open(path));
   ModelFile file;
   file.file_bytes_ = gguf.file_bytes();

@@ -33,7 +33,7 @@ class ModelFile {
   uint64_t file_bytes() const { return file_bytes_; }
 
  private:
-  static Result<ModelFile> open_folder(const std::filesystem::path& folder);
+  static Result<ModelFile> open_folder(const std::filesystem::path& path);
 
   ModelConfig config_;
   std::unique_ptr<WeightFile> weights_;

@@ -57,7 +57,11 @@ Result<ModelConfig> config_from_hf(std::string_view config_json) {
   if (!config) {
     return fail(ErrorCode::kCorrupt, "config.json: no JSON document: {}", config.error().message);
   }
-  MK_ASSIGN(const ModelSettings settings, ModelSettings::from_json(std::move(*config)));
+  return config_from_hf_json(std::move(*config));
+}
+
+Result<ModelConfig> config_from_hf_json(Json config) {
+  MK_ASSIGN(const ModelSettings settings, ModelSettings::from_json(std::move(config)));
   MK_ASSIGN(const std::string name, settings.text("model_type"));
   MK_ASSIGN(const Architecture* architecture, known_architecture(name));
   return architecture->read_config(settings);

@@ -19,6 +19,9 @@ struct Architecture {
 /// The row of that name, or nullptr.
 const Architecture* find_architecture(std::string_view name);
 
+/// config_from_hf() of the document, which should be an object.
+Result<ModelConfig> config_from_hf_json(Json config);
+
 /// Llama's shape, SmolLM2 included.
 Result<ModelConfig> llama_config(const ModelSettings& settings);
 /// Qwen2's and Qwen2.5's.

@@ -9,8 +9,8 @@
 #include <cstring>
 
 #include "minke/convert/hf_config.h"
-#include "minke/convert/hf_folder.h"
 #include "minke/convert/hf_tensors.h"
+#include "minke/models/hf_folder.h"
 #include "minke/models/model_file.h"
 #include "tests/hub/scratch_folder.h"
 #include "tests/models/cached_logits.h"

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -207,6 +208,23 @@ TEST_F(Quantize, TheOlderFormOfImportanceIsRead) {
   for (size_t cut = 0; cut < bytes.size(); ++cut) {
     ASSERT_TRUE(write_file_atomic(folder_ / "cut.dat", bytes.substr(0, cut)));
     EXPECT_FALSE(Importance::open(folder_ / "cut.dat")) << cut;
+  }
+}
+
+TEST_F(Quantize, AFileOfAFolderStandsForTheFolder) {
+  const char* root = std::getenv("MINKE_SOURCE_DIR");
+  const fs::path source = fs::path(root == nullptr ? "." : root) / "tests/golden/hf/llama";
+  std::string of_folder;
+  for (const char* name : {"", "model.safetensors", "config.json"}) {
+    const fs::path path = folder_ / "out.gguf";
+    QuantizeOptions options = options_for("Q8_0");
+    options.overwrite = true;
+    const auto report = quantize_model(source / name, path, options);
+    ASSERT_TRUE(report) << name << ": " << report.error().message;
+    const auto bytes = read_file(path);
+    ASSERT_TRUE(bytes);
+    if (of_folder.empty()) of_folder = *bytes;
+    EXPECT_TRUE(*bytes == of_folder) << name;
   }
 }
 

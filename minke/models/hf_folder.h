@@ -17,9 +17,6 @@ struct HfFolder {
   /// Gives FP8 matrices their scales, and takes what says that they are FP8 from the config: as
   /// what is to be written in another format. Does nothing where there are none.
   Result<void> take_fp8_scales();
-  /// Copies what else lies there: all files but config.json, weights of any format and what is
-  /// hidden; without the tokenizer's if that is not wanted.
-  Result<void> copy_other_files(const std::filesystem::path& to, bool with_tokenizer) const;
 };
 
 }  // namespace minke

@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
+#include <random>
+#include <string_view>
 #include <utility>
 
 #include "minke/base/files_error.h"
@@ -13,6 +14,21 @@
 namespace minke {
 
 namespace fs = std::filesystem;
+
+Result<std::string> make_beside(const fs::path& path,
+                                const std::function<bool(const char* name)>& make) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  constexpr int kTriesMax = 100, kNumLetters = 6;
+  std::random_device random;
+  std::string name;
+  for (int i = 0; i < kTriesMax; ++i) {
+    name = path.string() + ".";
+    for (int k = 0; k < kNumLetters; ++k) name += kLetters[random() % kLetters.size()];
+    if (make(name.c_str())) return name;
+    if (errno != EEXIST) break;
+  }
+  return fail_errno("create", name);
+}
 
 Result<AtomicFile> AtomicFile::create(const fs::path& path) {
   std::error_code ignored;
@@ -22,10 +38,19 @@ Result<AtomicFile> AtomicFile::create(const fs::path& path) {
     return AtomicFile(path, "", fd);
   }
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), ignored);
-  std::string temporary = path.string() + ".XXXXXX";
-  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
-  if (fd < 0) return fail_errno("create", temporary);
-  return AtomicFile(path, std::move(temporary), fd);
+  struct stat old {};
+  const bool replaces = ::stat(path.c_str(), &old) == 0 && S_ISREG(old.st_mode);
+  int fd = -1;
+  MK_ASSIGN(std::string temporary, make_beside(path, [&](const char* name) {
+              fd = ::open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? 0600 : 0666);
+              return fd >= 0;
+            }));
+  AtomicFile file(path, std::move(temporary), fd);
+  constexpr mode_t kPermissions = 0777;
+  if (replaces && ::fchmod(fd, old.st_mode & kPermissions) != 0) {
+    return fail_errno("set the mode of", file.temporary_);
+  }
+  return file;
 }
 
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
@@ -58,7 +83,6 @@ Result<void> AtomicFile::write(std::span<const std::byte> bytes) {
 Result<void> AtomicFile::commit() {
   if (::fsync(fd_) != 0 && errno != EINVAL) return fail_errno("sync", path_);  // EINVAL: a pipe
   if (temporary_.empty()) return {};
-  if (::fchmod(fd_, 0644) != 0) return fail_errno("set the mode of", temporary_);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return fail_errno("write", path_);
   temporary_.clear();
   return {};

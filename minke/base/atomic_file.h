@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -9,9 +10,15 @@
 
 namespace minke {
 
+/// Makes something new beside `path`, in whose name `make` creates it: called with names such as
+/// "PATH.k3x9ab" until it does not fail for one that exists. Returns the name. Errors: errno's.
+Result<std::string> make_beside(const std::filesystem::path& path,
+                                const std::function<bool(const char* name)>& make);
+
 /// A file that is written piece by piece and is there whole or not at all: a temporary file beside
 /// it until commit() syncs and renames it. Without a commit nothing is left behind. A device or a
-/// pipe is written to in place.
+/// pipe is written to in place. A file that is replaced keeps its mode, a new one has that of
+/// files made by this process (umask).
 class AtomicFile {
  public:
   /// Makes parent folders, too. Errors, here and below: kWillNotFit when the disk is full, else

@@ -1,17 +1,13 @@
-#include <signal.h>
-
 #include <algorithm>
 #include <optional>
 
 #include "minke/base/clock.h"
 #include "minke/base/files.h"
 #include "minke/cli/command.h"
-#include "minke/cli/interrupts.h"
 #include "minke/cli/loaded_model.h"
-#include "minke/cli/progress.h"
+#include "minke/cli/write_flags.h"
 #include "minke/convert/quantize.h"
 #include "minke/eval/divergence.h"
-#include "minke/hub/model_store.h"
 
 namespace minke {
 namespace {
@@ -31,10 +27,7 @@ std::string mixture_names() {
 class QuantizeCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
-    flags.positional("SOURCE", source_, Flags::Need::kRequired,
-                     "a name from minke list, a .gguf file, or a folder as Hugging Face's");
-    flags.positional("DESTINATION", destination_, Flags::Need::kRequired,
-                     "the .gguf file to write");
+    write_.add_places(flags, "the .gguf file to write");
     flags.add("type", type_, "mixture of formats: " + mixture_names());
     flags.add("rule", rules_,
               "PATTERN=TYPE: a format for the tensors whose names match, such as "
@@ -43,18 +36,14 @@ class QuantizeCommand final : public Command {
     flags.add("text", text_,
               "then compare source and result on this text, in f32: perplexity and KL divergence");
     flags.add("context", context_, {2, 1 << 16}, "tokens of a window of --text");
-    flags.add("no-tokenizer", no_tokenizer_, "of a folder, the weights only");
-    flags.add("force", force_, "overwrite what is there");
-    flags.add("threads,t", threads_, {0, 1024}, "threads that compute; 0: all CPUs");
-    flags.add("json", json_, "one JSON document about what was written");
+    write_.add_to(flags);
     flags.example("minke quantize ./my-model my-model-q4.gguf --type Q4_K_M");
     flags.example("minke quantize big.gguf small.gguf --rule 'output.weight=Q8_0'");
   }
 
   Result<void> run(const Console& console) override {
-    ::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error to tell, not to die of
     const Interrupts interrupts;
-    MK_ASSIGN(const std::filesystem::path source, ModelStore::open_default().resolve(source_));
+    MK_ASSIGN(const std::filesystem::path source, write_.source_path());
     std::optional<std::string> text;
     if (!text_.empty()) {
       MK_ASSIGN(text, read_file(text_));
@@ -69,21 +58,18 @@ class QuantizeCommand final : public Command {
     }
     const double start = seconds_now();
     ProgressBar bar(console);
-    options.writing.progress = [&](uint64_t done, uint64_t total) {
-      bar.update(done, total);
-      return interrupts.count() == 0;
-    };
-    MK_ASSIGN(const QuantizeReport report, quantize_model(source, destination_, options));
+    options.writing = write_.writing(bar, interrupts);
+    MK_ASSIGN(const QuantizeReport report, quantize_model(source, write_.destination, options));
     bar.clear();
     const double seconds = seconds_now() - start;
     for (const std::string& note : report.notes) console.note("note: {}", note);
-    if (!json_) tell(console, report, seconds);
+    if (!write_.json) tell(console, report, seconds);
     std::optional<Divergence> quality;
     if (text) {
       MK_ASSIGN(quality, compare(console, interrupts, source, *text));
-      if (!json_) tell(console, *quality);
+      if (!write_.json) tell(console, *quality);
     }
-    if (json_) console.print_json(document(report, quality, seconds));
+    if (write_.json) console.print_json(document(report, quality, seconds));
     return {};
   }
 
@@ -97,9 +83,8 @@ class QuantizeCommand final : public Command {
       MK_ASSIGN(DTypeRule rule, DTypeRule::parse(text));
       options.rules.push_back(std::move(rule));
     }
-    options.overwrite = force_;
-    options.with_tokenizer = !no_tokenizer_;
-    options.writing.num_threads = threads_ > 0 ? threads_ : available_cpus();
+    options.overwrite = write_.force;
+    options.with_tokenizer = !write_.no_tokenizer;
     return {};
   }
 
@@ -108,10 +93,10 @@ class QuantizeCommand final : public Command {
                              const std::filesystem::path& source, const std::string& text) const {
     LoadFlags flags;
     flags.ctx = context_;
-    flags.threads = threads_;
+    flags.threads = write_.threads;
     flags.precision = "f32";
     MK_ASSIGN(const LoadedModel before, load_model_for(source.string(), flags));
-    MK_ASSIGN(const LoadedModel after, load_model_for(destination_, flags));
+    MK_ASSIGN(const LoadedModel after, load_model_for(write_.destination, flags));
     const int64_t vocab_size = before.model->config().vocab_size;
     const std::vector<int32_t> ids = before.tokenizer->encode(std::string_view(text));
     MK_ASSIGN(Scorer reference,
@@ -140,7 +125,7 @@ class QuantizeCommand final : public Command {
                    format.num_tensors, format.num_elements,
                    bytes_text(static_cast<double>(format.bytes)), error);
     }
-    console.note("{}: {} from {}, {:.2f} bits a weight, in {:.1f} s", destination_,
+    console.note("{}: {} from {}, {:.2f} bits a weight, in {:.1f} s", write_.destination,
                  bytes_text(static_cast<double>(report.bytes)),
                  bytes_text(static_cast<double>(report.source_bytes)), report.bits_per_weight(),
                  seconds);
@@ -163,7 +148,7 @@ class QuantizeCommand final : public Command {
                                       {"bytes", format.bytes},
                                       {"relative_squared_error", relative_error(format)}}));
     }
-    Json out = Json::object({{"path", destination_},
+    Json out = Json::object({{"path", write_.destination},
                              {"type", find_mixture(type_)->name},
                              {"source_bytes", report.source_bytes},
                              {"bytes", report.bytes},
@@ -181,17 +166,12 @@ class QuantizeCommand final : public Command {
     return out;
   }
 
-  std::string source_;
-  std::string destination_;
+  WriteFlags write_;
   std::string type_ = "Q4_K_M";
   std::vector<std::string> rules_;
   std::string imatrix_;
   std::string text_;
   int context_ = 256;
-  bool no_tokenizer_ = false;
-  bool force_ = false;
-  int threads_ = 0;
-  bool json_ = false;
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "minke/convert/destination.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <string>
 #include <system_error>
@@ -48,6 +50,13 @@ bool holds(const fs::path& folder, const fs::path& source) {
   return false;
 }
 
+// Nothing can be renamed over one, which would only be found once all is written.
+bool is_mount_point(const fs::path& path) {
+  struct statx found {};
+  return ::statx(AT_FDCWD, path.c_str(), 0, 0, &found) == 0 &&
+         (found.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 bool is_gguf_or_empty(const fs::path& path) {
   constexpr std::string_view kMagic = "GGUF";
   const auto file = MappedFile::open(path);
@@ -81,6 +90,8 @@ Result<void> check_file_destination(const fs::path& source, const fs::path& dest
                                            (destination / "model.gguf").string()));
   }
   if (!fs::exists(destination, error) || fs::is_other(fs::status(destination, error))) return {};
+  if (is_mount_point(destination))
+    return refuse(destination, "is a mount point, which cannot be replaced");
   if (is_part_of(source, destination)) {
     return refuse(destination, "is both source and destination");
   }
@@ -95,6 +106,11 @@ Result<void> check_folder_destination(const fs::path& source, const fs::path& de
   if (!fs::exists(destination, error)) return {};
   if (!fs::is_directory(destination, error)) {
     return refuse(destination, "is no folder; a file's name ends in .gguf");
+  }
+  if (is_mount_point(destination)) {
+    return refuse(destination, fmt::format("is a mount point, which cannot be replaced; a folder "
+                                           "in it can be written, such as {}",
+                                           (destination / "model").string()));
   }
   if (holds(destination, source)) return refuse(destination, "is or holds the source");
   if (!overwrite) return refuse(destination, "exists; overwrite it with --force");

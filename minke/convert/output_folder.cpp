@@ -2,11 +2,11 @@
 
 #include <sys/stat.h>
 
-#include <cstdlib>
+#include <string>
 #include <system_error>
 #include <utility>
 
-#include "minke/base/files_error.h"
+#include "minke/base/atomic_file.h"
 
 namespace minke {
 
@@ -17,9 +17,8 @@ Result<OutputFolder> OutputFolder::create(const fs::path& path) {
   const fs::path target = path.has_filename() ? path : path.parent_path();
   std::error_code ignored;
   if (target.has_parent_path()) fs::create_directories(target.parent_path(), ignored);
-  std::string temporary = target.string() + ".XXXXXX";
-  if (::mkdtemp(temporary.data()) == nullptr) return fail_errno("create", temporary);
-  ::chmod(temporary.c_str(), 0755);
+  MK_ASSIGN(const std::string temporary,
+            make_beside(target, [](const char* name) { return ::mkdir(name, 0777) == 0; }));
   return OutputFolder(target, temporary);
 }
 

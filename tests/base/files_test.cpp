@@ -4,6 +4,7 @@
 #include "minke/base/sha256.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -66,6 +67,24 @@ TEST_F(Files, AFailedWriteLeavesNothingBehind) {
   ASSERT_TRUE(write_file_atomic(folder_ / "file", "x"));
   EXPECT_FALSE(write_file_atomic(folder_ / "file" / "below", "x"));
   EXPECT_EQ(read_file(folder_ / "file").value(), "x");
+}
+
+TEST_F(Files, ANewFileHasTheProcesssModeAndAReplacedOneKeepsItsOwn) {
+  const fs::path path = folder_ / "file";
+  const auto mode = [&] { return static_cast<unsigned>(fs::status(path).permissions()); };
+  for (const mode_t mask : {0022u, 0077u, 0002u}) {
+    fs::remove(path);
+    const mode_t before = ::umask(mask);
+    const bool written = write_file_atomic(path, "new").has_value();
+    ::umask(before);
+    ASSERT_TRUE(written);
+    EXPECT_EQ(mode(), 0666u & ~mask);
+  }
+  for (const unsigned kept : {0600u, 0640u, 0666u}) {
+    fs::permissions(path, static_cast<fs::perms>(kept));
+    ASSERT_TRUE(write_file_atomic(path, "newer"));
+    EXPECT_EQ(mode(), kept);
+  }
 }
 
 TEST_F(Files, APipeIsWrittenToAndNotReplaced) {

@@ -75,5 +75,12 @@ TEST_F(DestinationTest, AFolderIsReplacedOnlyWhenItHoldsAModelAndNothingElse) {
   expect_says(folder("other.gguf", "pipe", true), "is no folder");
 }
 
+TEST_F(DestinationTest, AMountPointIsRefusedBeforeAnyWork) {
+  const auto refused = check_folder_destination(at("other.gguf"), "/proc", true);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  expect_says(refused.error().message, "/proc is a mount point");
+}
+
 }  // namespace
 }  // namespace minke

@@ -1,5 +1,7 @@
 #include "minke/convert/folder_as_gguf.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "minke/convert/gguf_config.h"
@@ -9,10 +11,26 @@
 
 namespace minke {
 
+namespace {
+
+// Those that are there: many files have the setting and not the weights.
+int64_t num_mtp_modules(const SafetensorsFile& weights, const ModelConfig& config) {
+  int64_t count = 0;
+  while (count < config.num_nextn_predict_layers &&
+         weights.find(fmt::format("model.layers.{}.eh_proj.weight",
+                                  config.num_hidden_layers + count)) != nullptr) {
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
 Result<FolderAsGguf> folder_as_gguf(const HfFolder& folder, std::string_view model_name,
                                     std::optional<DType> type, bool with_tokenizer) {
   FolderAsGguf out;
   MK_ASSIGN(out.config, config_from_hf_json(folder.config));
+  out.config.num_nextn_predict_layers = num_mtp_modules(folder.weights, out.config);
   MK_ASSIGN(GgufTensors planned, plan_gguf(folder.weights, out.config, type));
   out.tensors = std::move(planned.tensors);
   MK_ASSIGN(out.metadata, gguf_config(folder.config, out.config, model_name));

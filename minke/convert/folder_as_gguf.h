@@ -13,7 +13,7 @@ namespace minke {
 
 /// What a Hugging Face folder's GGUF file has.
 struct FolderAsGguf {
-  ModelConfig config;
+  ModelConfig config;                  ///< with the MTP modules that are there
   std::vector<PlannedTensor> tensors;  ///< made from the folder, which must outlive them
   GgufMetadata metadata;               ///< without general.file_type
   std::vector<std::string> notes;      ///< what the user should know, a sentence each

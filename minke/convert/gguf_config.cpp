@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "minke/convert/tensor_name.h"
 #include "minke/models/model_settings.h"
 
 namespace minke {
@@ -84,6 +85,9 @@ Result<void> add_deepseek(const ModelConfig& config, ArchitectureKeys& keys) {
   keys.add("attention.q_lora_rank", as_u32(mla.q_lora_rank));
   keys.add("attention.kv_lora_rank", as_u32(mla.kv_lora_rank));
   keys.add("rope.dimension_count", as_u32(mla.qk_rope_head_dim));
+  if (config.num_nextn_predict_layers > 0) {
+    keys.add("nextn_predict_layers", as_u32(config.num_nextn_predict_layers));
+  }
   keys.add("leading_dense_block_count", as_u32(moe.first_k_dense_replace));
   keys.add("expert_count", as_u32(moe.n_routed_experts));
   keys.add("expert_used_count", as_u32(moe.routing.top_k));
@@ -101,7 +105,37 @@ Result<void> add_deepseek(const ModelConfig& config, ArchitectureKeys& keys) {
   return {};
 }
 
+// Of a dense model's attention, and its experts if it has any.
+Result<void> add_dense(const ModelConfig& config, ArchitectureKeys& keys) {
+  keys.add("attention.head_count_kv", as_u32(config.num_key_value_heads));
+  keys.add("attention.key_length", as_u32(config.head_dim));
+  keys.add("attention.value_length", as_u32(config.head_dim));
+  keys.add("rope.dimension_count", as_u32(config.head_dim));
+  const MoeConfig& moe = config.moe;
+  if (moe.n_routed_experts == 0) return {};
+  // GGUF has no word for these, and llama.cpp does it one way.
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    if (moe.has_experts(layer)) continue;
+    return fail(ErrorCode::kUsage,
+                "layer {} has no experts and others have (decoder_sparse_step, mlp_only_layers), "
+                "which cannot be written to GGUF",
+                layer);
+  }
+  if (!moe.routing.normalizes) {
+    return fail(ErrorCode::kUsage, "norm_topk_prob false cannot be written to GGUF");
+  }
+  keys.add("expert_count", as_u32(moe.n_routed_experts));
+  keys.add("expert_used_count", as_u32(moe.routing.top_k));
+  keys.add("expert_feed_forward_length", as_u32(moe.moe_intermediate_size));
+  return {};
+}
+
 }  // namespace
+
+std::string gguf_architecture(const ModelConfig& config) {
+  if (config.mla.kv_lora_rank > 0) return "deepseek2";
+  return config.architecture == "qwen3_moe" ? "qwen3moe" : config.architecture;
+}
 
 DType main_dtype(std::span<const PlannedTensor> tensors) {
   std::map<DType, int64_t> elements;
@@ -132,19 +166,14 @@ Result<GgufMetadata> gguf_config(const Json& config_json, const ModelConfig& con
                                  std::string_view model_name) {
   MK_ASSIGN(const ModelSettings settings, ModelSettings::from_json(config_json));
   MK_ASSIGN(const auto rope, settings.rope(config.max_position_embeddings));
-  const bool is_mla = config.mla.kv_lora_rank > 0;
-  if (config.moe.n_routed_experts > 0 && !is_mla) {
-    return fail(ErrorCode::kUsage, "minke cannot convert the architecture '{}' yet",
-                config.architecture);
-  }
-  const std::string architecture = is_mla ? "deepseek2" : config.architecture;
+  const std::string architecture = gguf_architecture(config);
   GgufMetadata metadata;
   metadata.add("general.architecture", architecture);
   metadata.add("general.type", "model");
   metadata.add("general.name", model_name);
   metadata.add("general.quantization_version", kQuantizationVersion);
   ArchitectureKeys keys(metadata, architecture);
-  keys.add("block_count", as_u32(config.num_hidden_layers));
+  keys.add("block_count", as_u32(num_blocks(config)));
   keys.add("context_length", as_u32(config.max_position_embeddings));
   keys.add("embedding_length", as_u32(config.hidden_size));
   keys.add("feed_forward_length", as_u32(config.intermediate_size));
@@ -152,14 +181,7 @@ Result<GgufMetadata> gguf_config(const Json& config_json, const ModelConfig& con
   keys.add("attention.layer_norm_rms_epsilon", static_cast<float>(config.rms_norm_eps));
   keys.add("vocab_size", as_u32(config.vocab_size));
   MK_TRY(add_rope(config, rope, keys));
-  if (is_mla) {
-    MK_TRY(add_deepseek(config, keys));
-    return metadata;
-  }
-  keys.add("attention.head_count_kv", as_u32(config.num_key_value_heads));
-  keys.add("attention.key_length", as_u32(config.head_dim));
-  keys.add("attention.value_length", as_u32(config.head_dim));
-  keys.add("rope.dimension_count", as_u32(config.head_dim));
+  MK_TRY(config.mla.kv_lora_rank > 0 ? add_deepseek(config, keys) : add_dense(config, keys));
   return metadata;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "minke/base/json.h"
@@ -16,6 +17,9 @@ std::optional<uint32_t> gguf_file_type(std::span<const PlannedTensor> tensors);
 
 /// The format that most elements of the tensors have.
 DType main_dtype(std::span<const PlannedTensor> tensors);
+
+/// What GGUF calls the model's architecture: "deepseek2", "qwen3moe", else our own name.
+std::string gguf_architecture(const ModelConfig& config);
 
 /// A model's shape as llama.cpp's files have it: general.* and ARCHITECTURE.*, DeepSeek's as
 /// deepseek2. `config_json` is Hugging Face's config.json, `config` the same read. kUsage for what

@@ -87,7 +87,7 @@ class GgufPlanner {
     const auto name = gguf_name_of(info.name);
     if (info.name.starts_with("model.layers.")) {
       const std::string as_block = "blk." + info.name.substr(std::strlen("model.layers."));
-      if (TensorName::of(as_block).layer >= config_.num_hidden_layers) return leave_out(info);
+      if (TensorName::of(as_block).layer >= num_blocks(config_)) return leave_out(info);
     }
     if (is_derived(info.name) || (name == "output.weight" && config_.tie_word_embeddings)) {
       return leave_out(info);

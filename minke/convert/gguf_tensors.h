@@ -26,9 +26,9 @@ std::string left_out_note(const std::vector<std::string>& names);
 /// Plans the tensors as llama.cpp reads them: GGUF's names; the experts of a layer in one tensor
 /// [experts, rows, cols]; Llama's rows of queries and keys in neighbouring pairs; DeepSeek's kv_b
 /// in two, k_b [heads, rank, nope] (transposed) and v_b [heads, v, rank]; the factors of llama3's
-/// rope scaling as rope_freqs.weight. Layers beyond the model's (multi-token prediction) and a head
-/// that is tied are left out. `file` must outlive the plan. kUsage for a tensor that has no name or
-/// format in GGUF, kCorrupt for a missing expert or an impossible shape.
+/// rope scaling as rope_freqs.weight. Layers beyond the model's and its MTP modules', and a head
+/// that is tied, are left out. `file` must outlive the plan. kUsage for a tensor that has no name
+/// or format in GGUF, kCorrupt for a missing expert or an impossible shape.
 Result<GgufTensors> plan_gguf(const SafetensorsFile& file, const ModelConfig& config,
                               std::optional<DType> type);
 

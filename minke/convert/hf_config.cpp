@@ -110,8 +110,8 @@ Result<void> add_deepseek(const ModelConfig& config, Json& out) {
   out.set("topk_method", routing.sigmoid ? "noaux_tc" : masks ? "group_limited_greedy" : "greedy");
   if (routing.sigmoid) {
     out.set("rope_interleave", true);
-    out.set("num_nextn_predict_layers", 0);
   }
+  out.set("num_nextn_predict_layers", config.num_nextn_predict_layers);
   return {};
 }
 
@@ -166,6 +166,16 @@ std::vector<RopeScaling> llama3_candidates(std::span<const float> divisors,
   return out;
 }
 
+void add_qwen3_moe(const ModelConfig& config, Json& out) {
+  const MoeConfig& moe = config.moe;
+  out.set("num_experts", moe.n_routed_experts);
+  out.set("num_experts_per_tok", moe.routing.top_k);
+  out.set("moe_intermediate_size", moe.moe_intermediate_size);
+  out.set("norm_topk_prob", moe.routing.normalizes);
+  out.set("decoder_sparse_step", 1);
+  out.set("mlp_only_layers", Json(Json::Array()));
+}
+
 struct Names {
   std::string model_type;
   std::string model_class;
@@ -177,6 +187,7 @@ Names names_of(const ModelConfig& config) {
                                       : Names{"deepseek_v2", "DeepseekV2ForCausalLM"};
   }
   if (config.architecture == "qwen2") return {"qwen2", "Qwen2ForCausalLM"};
+  if (config.architecture == "qwen3_moe") return {"qwen3_moe", "Qwen3MoeForCausalLM"};
   if (config.architecture == "qwen3") return {"qwen3", "Qwen3ForCausalLM"};
   return {"llama", "LlamaForCausalLM"};
 }
@@ -210,10 +221,6 @@ Result<RopeScaling> llama3_of_divisors(std::span<const float> divisors, double t
 
 Result<Json> hf_config(const GgufFile& file, const ModelConfig& config, DType dtype) {
   const bool is_mla = config.mla.kv_lora_rank > 0;
-  if (config.moe.n_routed_experts > 0 && !is_mla) {
-    return fail(ErrorCode::kUsage, "minke cannot convert the architecture '{}' yet",
-                config.architecture);
-  }
   const Names names = names_of(config);
   Json out = Json::object({{"architectures", Json::array({names.model_class})},
                            {"model_type", names.model_type},
@@ -233,6 +240,7 @@ Result<Json> hf_config(const GgufFile& file, const ModelConfig& config, DType dt
     MK_TRY(add_deepseek(config, out));
   } else {
     add_dense(config, out);
+    if (config.moe.n_routed_experts > 0) add_qwen3_moe(config, out);
   }
   MK_TRY(add_rope(file, config, is_mla ? config.mla.qk_rope_head_dim : config.head_dim, out));
   return out;

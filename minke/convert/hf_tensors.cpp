@@ -60,8 +60,7 @@ class HfPlanner {
 
   Result<std::string> hf_name(const std::string& gguf_name) const {
     const auto name = hf_name_of(gguf_name);
-    const bool is_mtp = TensorName::of(gguf_name).layer >= config_.num_hidden_layers;
-    if (name && !is_mtp) return *name;
+    if (name && TensorName::of(gguf_name).layer < num_blocks(config_)) return *name;
     return fail(ErrorCode::kUsage, "minke does not know the tensor '{}' of a {}",
                 printable_name(gguf_name), config_.architecture);
   }

@@ -8,6 +8,8 @@
 #include "minke/base/utf8.h"
 #include "minke/convert/destination.h"
 #include "minke/convert/folder_as_gguf.h"
+#include "minke/convert/gguf_config.h"
+#include "minke/convert/tensor_name.h"
 #include "minke/dtype/block_format.h"
 #include "minke/models/model_file.h"
 
@@ -81,12 +83,9 @@ Result<void> open_folder(const fs::path& path, const fs::path& destination, bool
   source.notes = std::move(planned.notes);
   const ModelConfig& config = planned.config;
   const bool is_deepseek = config.architecture.starts_with("deepseek");
-  source.model = {is_deepseek ? "deepseek2" : config.architecture,
-                  config.num_hidden_layers,
-                  config.num_attention_heads,
-                  is_deepseek ? 1 : config.num_key_value_heads,
-                  config.moe.n_routed_experts,
-                  false};
+  source.model = {gguf_architecture(config),   num_blocks(config),
+                  config.num_attention_heads,  is_deepseek ? 1 : config.num_key_value_heads,
+                  config.moe.n_routed_experts, false};
   return {};
 }
 

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "minke/models/model.h"
+
 namespace minke {
 
 /// A tensor's name in GGUF taken apart: "blk.3.ffn_up_exps.17.weight" is layer 3, part
@@ -16,5 +18,10 @@ struct TensorName {
 
   static TensorName of(std::string_view gguf_name);
 };
+
+/// The layers that a model's tensors are of: its own, then those of its MTP modules.
+inline int64_t num_blocks(const ModelConfig& config) {
+  return config.num_hidden_layers + config.num_nextn_predict_layers;
+}
 
 }  // namespace minke

@@ -36,6 +36,9 @@ constexpr NamePair kNames[] = {
     {"model.layers.#.hnorm.weight", "blk.#.nextn.hnorm.weight"},
     {"model.layers.#.eh_proj.weight", "blk.#.nextn.eh_proj.weight"},
     {"model.layers.#.shared_head.norm.weight", "blk.#.nextn.shared_head_norm.weight"},
+    // Copies of the model's own, which ours do not read.
+    {"model.layers.#.embed_tokens.weight", "blk.#.nextn.embed_tokens.weight"},
+    {"model.layers.#.shared_head.head.weight", "blk.#.nextn.shared_head_head.weight"},
     {"model.layers.#.mlp.gate.weight", "blk.#.ffn_gate_inp.weight"},
     {"model.layers.#.mlp.gate.e_score_correction_bias", "blk.#.exp_probs_b.bias"},
     {"model.layers.#.mlp.experts.#.gate_proj.weight", "blk.#.ffn_gate_exps.#.weight"},

@@ -171,8 +171,8 @@ Result<void> Importance::write(const fs::path& path, std::string_view text_name)
   GgufMetadata metadata;
   metadata.add("general.type", "imatrix");
   metadata.add_array("imatrix.datasets", std::vector<std::string>{std::string(text_name)});
-  metadata.add("imatrix.chunk_count", uint32_t{1});
-  metadata.add("imatrix.chunk_size", uint32_t{1});
+  metadata.add("imatrix.chunk_count", static_cast<uint32_t>(num_chunks_));
+  metadata.add("imatrix.chunk_size", static_cast<uint32_t>(chunk_tokens_));
   std::vector<WeightDeclaration> tensors;
   std::vector<float> values;
   for (const auto& [name, squares] : entries_) {

@@ -31,9 +31,14 @@ class Importance {
  public:
   /// kNotFound, kFailed, or kCorrupt naming the entry.
   static Result<Importance> open(const std::filesystem::path& path);
-  /// Writes the GGUF form.
+  /// Writes the GGUF form; `text_name` is what it was made from.
   Result<void> write(const std::filesystem::path& path, std::string_view text_name) const;
 
+  /// How many pieces of text it is from, and their tokens: what files tell of it.
+  void set_chunks(int64_t count, int64_t tokens) {
+    num_chunks_ = count;
+    chunk_tokens_ = tokens;
+  }
   /// Sets a tensor's entry; sums and counts must fit each other (MK_CHECK).
   void add(std::string name, InputSquares squares);
   /// Weights of the tensor's elements by column, [matrices, cols], 1 on average of each matrix and
@@ -41,9 +46,16 @@ class Importance {
   Result<std::vector<float>> weights(std::string_view name, int64_t matrices, int64_t cols) const;
 
   size_t size() const { return entries_.size(); }
+  /// The entry of a tensor, or nullptr.
+  const InputSquares* find(std::string_view name) const {
+    const auto at = entries_.find(name);
+    return at == entries_.end() ? nullptr : &at->second;
+  }
 
  private:
   std::map<std::string, InputSquares, std::less<>> entries_;
+  int64_t num_chunks_ = 1;
+  int64_t chunk_tokens_ = 1;
 };
 
 }  // namespace minke

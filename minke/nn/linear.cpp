@@ -68,11 +68,11 @@ void Linear::check_not_recorded(const Context& context, const Tensor& x) const {
 // Whether all is one integer product.
 bool Linear::multiplies_in_int8() const {
   return precision_ == Precision::kInt8 && parts_.size() == 1 &&
-         is_block_quantized(parts_.front()->dtype);
+         is_block_quantized(parts_.front()->dtype) && !records_inputs();
 }
 
 bool Linear::multiplies_in_f32() const {
-  return precision_ == Precision::kF32 && parts_.size() == 1;
+  return precision_ == Precision::kF32 && parts_.size() == 1 && !records_inputs();
 }
 
 Tensor Linear::forward(const Context& context, const Tensor& x) const {
@@ -83,6 +83,10 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_});
   Int8Rows int8;
   Tensor f32, bf16;
+  if (records_inputs()) {
+    f32 = normed(context, x);
+    for (const Parameter* part : parts_) part->inputs->add(context.device, f32.view());
+  }
   int64_t row = 0;
   for (const Parameter* part : parts_) {
     const kernels::PackedView w = part->weight({context.device}).view();

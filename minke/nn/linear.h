@@ -47,6 +47,7 @@ class Linear {
  private:
   Tensor normed(const Context& context, const Tensor& x) const;
   void check_not_recorded(const Context& context, const Tensor& x) const;
+  bool records_inputs() const { return parts_.front()->inputs != nullptr; }
   bool multiplies_in_int8() const;
   bool multiplies_in_f32() const;
   static bool all(const std::vector<const Linear*>& linears, bool (Linear::*holds)() const);

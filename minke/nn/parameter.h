@@ -7,6 +7,7 @@
 #include "minke/autograd/context.h"
 #include "minke/base/result.h"
 #include "minke/format/weight_file.h"
+#include "minke/nn/input_record.h"
 #include "minke/nn/precision.h"
 #include "minke/ops/ops.h"
 
@@ -22,6 +23,9 @@ struct Parameter {
   DType dtype = DType::kF32;
   int64_t rows = 0;  ///< 0 for a vector
   int64_t cols = 0;
+  /// Where set, each Linear adds what it multiplies this matrix with, while nothing is recorded for
+  /// gradients. Whoever sets it owns it and takes it away.
+  InputRecord* inputs = nullptr;
 
   /// f32 (f64 in tests) can be trained; block-quantised and half formats are frozen.
   bool trainable() const { return dtype == DType::kF32 || dtype == DType::kF64; }

@@ -31,6 +31,20 @@ fs::path environment_path(const char* name, const fs::path& fallback) {
   return value != nullptr && value[0] != '\0' ? fs::path(value) : fallback;
 }
 
+int64_t nanoseconds(const struct timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+FileStamp stamp_of(const struct stat& info) {
+  return {static_cast<uint64_t>(info.st_size), nanoseconds(info.st_mtim),
+          nanoseconds(info.st_ctim)};
+}
+
+size_t page_bytes() {
+  static const size_t bytes = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
 }  // namespace
 
 tl::unexpected<Error> fail_errno(const char* action, const fs::path& path) {
@@ -40,6 +54,12 @@ tl::unexpected<Error> fail_errno(const char* action, const fs::path& path) {
               : code == ENOENT ? ErrorCode::kNotFound
                                : ErrorCode::kFailed,
               "cannot {} {}: {}", action, path.string(), std::strerror(code));
+}
+
+Result<FileStamp> file_stamp(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return fail_errno("read", path);
+  return stamp_of(info);
 }
 
 Result<MappedFile> MappedFile::open(const fs::path& path) {
@@ -52,6 +72,7 @@ Result<MappedFile> MappedFile::open(const fs::path& path) {
   }
   MappedFile mapped;
   mapped.path_ = path;
+  mapped.stamp_ = stamp_of(info);
   mapped.size_ = static_cast<size_t>(info.st_size);
   if (mapped.size_ == 0) return mapped;
   void* data = ::mmap(nullptr, mapped.size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
@@ -69,6 +90,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(path_, other.path_);
+  std::swap(stamp_, other.stamp_);
   return *this;
 }
 
@@ -77,15 +99,23 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::drop(size_t offset, size_t size) const {
-  static const size_t page_bytes = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  const size_t begin = (offset + page_bytes - 1) / page_bytes * page_bytes;
-  const size_t end = (offset + size) / page_bytes * page_bytes;
+  const size_t begin = (offset + page_bytes() - 1) / page_bytes() * page_bytes();
+  const size_t end = (offset + size) / page_bytes() * page_bytes();
   if (begin >= end || end > size_) return;
   ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
 void MappedFile::will_need() const {
   if (data_ != nullptr) ::madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED);
+}
+
+void MappedFile::will_need(size_t offset, size_t size) const {
+  MK_CHECK(offset <= size_ && size <= size_ - offset, "will_need: [{}, +{}) of {}", offset, size,
+           size_);
+  const size_t begin = offset / page_bytes() * page_bytes();
+  if (size > 0) {
+    ::madvise(const_cast<std::byte*>(data_) + begin, offset + size - begin, MADV_WILLNEED);
+  }
 }
 
 void drop_mapped(std::span<const MappedFile> maps, std::span<const std::byte> bytes) {

@@ -10,6 +10,18 @@
 
 namespace minke {
 
+/// What changes with a file's content: its size, and the times at which content and inode were last
+/// changed. (Programs can set the first time back, as `cp -p` does, but not the second.)
+struct FileStamp {
+  uint64_t bytes = 0;
+  int64_t modified_ns = 0;
+  int64_t changed_ns = 0;
+  friend bool operator==(const FileStamp&, const FileStamp&) = default;
+};
+
+/// The stamp of the file that lies at `path` now; kNotFound or kFailed.
+Result<FileStamp> file_stamp(const std::filesystem::path& path);
+
 /// A file mapped read-only. Unmapped when destroyed. The bytes are foreign: read them as hostile.
 class MappedFile {
  public:
@@ -23,16 +35,21 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
+  /// The file's stamp when it was opened.
+  const FileStamp& stamp() const { return stamp_; }
   /// Tells the kernel that [offset, offset + size) will not be needed again, which frees its pages
   /// in this process. Reading them later is allowed and reads the file again.
   void drop(size_t offset, size_t size) const;
   /// Asks the kernel to read ahead all of it.
   void will_need() const;
+  /// The same of the pages that have one of [offset, offset + size), which lie in the file.
+  void will_need(size_t offset, size_t size) const;
 
  private:
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
   std::filesystem::path path_;
+  FileStamp stamp_;
 };
 
 /// Drops `bytes`, which lie in one of `maps`; without maps (bytes in memory) nothing.

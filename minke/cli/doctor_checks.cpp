@@ -7,11 +7,11 @@
 #include <cstring>
 
 #include "minke/base/files.h"
+#include "minke/base/memory.h"
 #include "minke/base/random.h"
 #include "minke/cli/console.h"
 #include "minke/cli/doctor.h"
 #include "minke/cli/machine_limits.h"
-#include "minke/cli/model_facts.h"
 #include "minke/hub/known_models.h"
 #include "minke/hub/model_store.h"
 #include "minke/hub/pull.h"
@@ -64,9 +64,14 @@ Checkup check_threads() {
 
 Checkup check_memory() {
   const auto total = static_cast<double>(meminfo_bytes("MemTotal"));
-  const auto available = static_cast<double>(meminfo_bytes("MemAvailable"));
+  const AvailableMemory memory = available_memory();
+  const auto available = static_cast<double>(memory.bytes);
   Checkup check{"memory", Health::kOk, "", ""};
   check.sentence = fmt::format("{} free of {}", bytes_text(available), bytes_text(total));
+  if (memory.bound_by != "this machine") {
+    check.sentence = fmt::format("{} free, by {}; the machine has {}", bytes_text(available),
+                                 memory.bound_by, bytes_text(total));
+  }
   constexpr double kSmall = 512e6;  // the default model with its cache takes about 0.2 GB
   if (available < kSmall) {
     check.health = Health::kWarning;

@@ -2,17 +2,12 @@
 
 #include <algorithm>
 #include <map>
-#include <sstream>
 
-#include "minke/base/files.h"
+#include "minke/base/memory.h"
 #include "minke/cli/loaded_model.h"
 
 namespace minke {
 namespace {
-
-// Activations, logits, thread stacks and the tokenizer, beside weights and cache: SmolLM2-135M's
-// `minke run` held 21 MB more than its file, and a tokenizer of 150,000 tokens is another 20 MB.
-constexpr int64_t kWorkBytes = 40'000'000;
 
 std::string main_format(const WeightFile& file) {
   std::map<std::string_view, uint64_t> bytes;
@@ -90,7 +85,7 @@ void ModelFacts::add_to(Json& document) const {
 ModelFacts model_facts(const GgufFile& file) {
   ModelFacts facts;
   facts.architecture = file.get_string_or("general.architecture", "unknown").value_or("unknown");
-  facts.available_bytes = static_cast<int64_t>(meminfo_bytes("MemAvailable"));
+  facts.available_bytes = static_cast<int64_t>(available_memory().bytes);
   const Result<uint64_t> context = file.get_uint(facts.architecture + ".context_length");
   if (context) facts.context_tokens = static_cast<int64_t>(*context);
   add_weights(facts, file);
@@ -105,7 +100,7 @@ ModelFacts model_facts(const ModelFile& file) {
   if (file.gguf() != nullptr) return model_facts(*file.gguf());
   ModelFacts facts;
   facts.architecture = file.config().architecture;
-  facts.available_bytes = static_cast<int64_t>(meminfo_bytes("MemAvailable"));
+  facts.available_bytes = static_cast<int64_t>(available_memory().bytes);
   add_weights(facts, file.weights());
   add_experts(facts, file.weights(), file.config());
   add_memory(facts, file.weights(), file.config());
@@ -127,19 +122,6 @@ std::string count_text(int64_t count) {
   if (number >= 1e9) return fmt::format("{:.3g}B", number / 1e9);
   if (number >= 1e6) return fmt::format("{:.4g}M", number / 1e6);
   return fmt::format("{}", count);
-}
-
-uint64_t meminfo_bytes(const std::string& field) {
-  const Result<std::string> text = read_file("/proc/meminfo");
-  if (!text) return 0;
-  std::istringstream lines(*text);
-  std::string name;
-  uint64_t kilobytes = 0;
-  std::string rest;
-  while (lines >> name >> kilobytes && std::getline(lines, rest)) {
-    if (name == field + ":") return kilobytes * 1024;
-  }
-  return 0;
 }
 
 }  // namespace minke

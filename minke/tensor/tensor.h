@@ -12,20 +12,27 @@
 
 namespace minke {
 
-/// Memory that tensors share: a block of an arena, or pages of its own. Freed with its last tensor.
+class MappedFile;
+
+/// Memory that tensors share: a block of an arena, pages of its own, or a mapped file, which cannot
+/// be written. Freed with its last tensor.
 class Storage {
  public:
   /// A block of `arena`, uninitialised.
   Storage(Arena& arena, size_t bytes);
   /// Zeroed pages of its own, for what lives long (weights, caches).
   explicit Storage(size_t bytes);
+  explicit Storage(MappedFile file);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
   std::byte* data() const { return data_; }
   size_t bytes() const { return bytes_; }
+  /// The file whose map this is, or nullptr.
+  const MappedFile* file() const { return file_.get(); }
 
  private:
+  std::unique_ptr<const MappedFile> file_;
   Arena* arena_ = nullptr;
   std::byte* data_ = nullptr;
   size_t bytes_ = 0;
@@ -43,6 +50,8 @@ class Tensor {
   static Tensor empty(Arena& arena, DType dtype, const Shape& shape);
   /// Zeroed, in pages of its own.
   static Tensor zeros(DType dtype, const Shape& shape);
+  /// The bytes of a file as i8 [bytes], to be read only.
+  static Tensor mapped(MappedFile file);
 
   bool defined() const { return storage_ != nullptr; }
   DType dtype() const { return dtype_; }
@@ -71,6 +80,15 @@ class Tensor {
   Tensor rows(int64_t begin, int64_t end) const;
   /// The same contiguous elements in another shape.
   Tensor reshaped(const Shape& shape) const;
+
+  /// The bytes from `begin` on of a contiguous i8 tensor as elements of another type, for which
+  /// they must be aligned, sharing their memory.
+  Tensor part(int64_t begin, DType dtype, const Shape& shape) const;
+
+  /// Whether it lies in a mapped file: writing to it would end the program.
+  bool read_only() const { return storage_ != nullptr && storage_->file() != nullptr; }
+  /// Asks the system to have a contiguous mapped tensor's pages read soon; nothing for others.
+  void will_read() const;
 
   /// The tape's name for this value; set by the tape.
   VarId var() const { return var_; }

@@ -142,6 +142,8 @@ class GgufFile final : public WeightFile {
   uint64_t alignment() const { return alignment_; }
   /// Of all parts.
   uint64_t file_bytes() const { return file_bytes_; }
+  /// The parts; none when parsed from memory.
+  std::span<const MappedFile> maps() const { return maps_; }
   const std::vector<GgufEntry>& metadata() const { return metadata_; }
 
   /// The value of that key, or nullptr.

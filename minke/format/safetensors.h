@@ -35,6 +35,8 @@ class SafetensorsFile final : public SortedWeights {
   }
   void drop(std::span<const std::byte> bytes) const override;
   uint64_t file_bytes() const { return file_bytes_; }
+  /// The files; none when parsed from memory.
+  std::span<const MappedFile> maps() const { return maps_; }
   /// What the headers say of each tensor that is not among weights(): "NAME (I64 [3])".
   const std::vector<std::string>& skipped() const { return skipped_; }
 

@@ -102,15 +102,22 @@ Result<void> DeepSeekDecoder::load_kv_b(ParameterLoader& loader, const std::stri
   const DType dtype = kv_b.front()->dtype;
   mla.kv_b = Linear(std::move(kv_b), precision_);
   if (!config_.mla.caches_latents) return {};
-  MK_ASSIGN(const auto values, loader.decoded(name, {heads * rows, rank}));
+  std::vector<float> values;  // of the whole matrix, once
   for (int64_t head = 0; head < heads; ++head) {
-    const std::span<const float> keys(values.data() + head * rows * rank, nope * rank);
+    const auto keys = [&]() -> Result<std::vector<float>> {
+      if (values.empty()) {
+        MK_ASSIGN(values, loader.decoded(name, {heads * rows, rank}));
+      }
+      return transposed({values.data() + head * rows * rank, static_cast<size_t>(nope * rank)},
+                        nope, rank);
+    };
+    MK_ASSIGN(Parameter k_part,
+              loader.made_part({fmt::format("{}[{}]^T", name, head),
+                                format_made_from(dtype, nope, precision_), rank, nope},
+                               keys));
     MK_ASSIGN(Parameter v_part,
               loader.matrix_rows(name, heads * rows, rank, head * rows + nope, value));
-    mla.add_head(precision_,
-                 packed_parameter(loader.device(), format_made_from(dtype, nope, precision_), rank,
-                                  nope, transposed(keys, nope, rank)),
-                 std::move(v_part));
+    mla.add_head(precision_, std::move(k_part), std::move(v_part));
   }
   return {};
 }
@@ -121,26 +128,35 @@ Result<void> DeepSeekDecoder::load_kv_parts(ParameterLoader& loader, const std::
                                             Mla& mla) const {
   const auto& [heads, nope, rope, value] = mla.shape;
   const int64_t rank = mla.kv_lora_rank, rows = nope + value;
-  std::vector<float> joined;
+  const auto k_name = [&](int64_t head) {
+    return fmt::format("{}attn_k_b.{}.weight", prefix, head);
+  };
+  const auto v_name = [&](int64_t head) {
+    return fmt::format("{}attn_v_b.{}.weight", prefix, head);
+  };
   DType dtype = DType::kF32;
-  for (int64_t head = 0; head < heads; ++head) {
-    const std::string k_name = fmt::format("{}attn_k_b.{}.weight", prefix, head);
-    const std::string v_name = fmt::format("{}attn_v_b.{}.weight", prefix, head);
-    MK_ASSIGN(const auto k_b, loader.decoded(k_name, {rank, nope}));
-    MK_ASSIGN(const auto v_b, loader.decoded(v_name, {value, rank}));
-    const std::vector<float> keys = transposed(k_b, rank, nope);
-    joined.insert(joined.end(), keys.begin(), keys.end());
-    joined.insert(joined.end(), v_b.begin(), v_b.end());
-    if (!config_.mla.caches_latents) continue;
-    MK_ASSIGN(Parameter k_part, loader.matrix(k_name, rank, nope));
-    MK_ASSIGN(Parameter v_part, loader.matrix(v_name, value, rank));
+  for (int64_t head = 0; head < heads && config_.mla.caches_latents; ++head) {
+    MK_ASSIGN(Parameter k_part, loader.matrix(k_name(head), rank, nope));
+    MK_ASSIGN(Parameter v_part, loader.matrix(v_name(head), value, rank));
     dtype = k_part.dtype;
     mla.add_head(precision_, std::move(k_part), std::move(v_part));
   }
-  mla.kv_b =
-      Linear({loader.made(prefix + "attn_kv_b.weight", format_made_from(dtype, rank, precision_),
-                          heads * rows, rank, joined)},
-             precision_);
+  const auto joined = [&]() -> Result<std::vector<float>> {
+    std::vector<float> all;
+    for (int64_t head = 0; head < heads; ++head) {
+      MK_ASSIGN(const auto k_b, loader.decoded(k_name(head), {rank, nope}));
+      MK_ASSIGN(const auto v_b, loader.decoded(v_name(head), {value, rank}));
+      const std::vector<float> keys = transposed(k_b, rank, nope);
+      all.insert(all.end(), keys.begin(), keys.end());
+      all.insert(all.end(), v_b.begin(), v_b.end());
+    }
+    return all;
+  };
+  MK_ASSIGN(const Parameter* kv_b,
+            loader.made({prefix + "attn_kv_b.weight", format_made_from(dtype, rank, precision_),
+                         heads * rows, rank},
+                        joined));
+  mla.kv_b = Linear({kv_b}, precision_);
   return {};
 }
 

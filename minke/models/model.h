@@ -137,7 +137,8 @@ struct LoadOptions {
   /// MLA: whether the KV cache has latents. Default: unless the precision is f32, whose generated
   /// rows are to have the bits of a prompt's.
   std::optional<bool> caches_latents = {};
-  int64_t mtp_modules = 0;  ///< most of them to load, if the file has any
+  int64_t mtp_modules = 0;       ///< most of them to load, if the file has any
+  PanelStore* panels = nullptr;  ///< where matrices go; without it to memory of their own
 };
 
 /// Reads the shape of a GGUF model: kUsage for an architecture that minke does not have (named,
@@ -147,8 +148,8 @@ Result<ModelConfig> config_from_gguf(const GgufFile& file);
 Result<ModelConfig> config_from_hf(std::string_view config_json);
 
 /// Makes the model of `config` with weights from `file`, under GGUF's names (HfFolder). The weights
-/// are packed into memory of their own; the file's pages are dropped as that happens. The device
-/// must outlive the model.
+/// are packed into memory of their own, or as options.panels says; the file's pages are dropped as
+/// that happens. The device must outlive the model.
 Result<std::unique_ptr<Model>> load_model(const Device& device, const WeightFile& file,
                                           const ModelConfig& config, const LoadOptions& options);
 

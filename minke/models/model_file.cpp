@@ -26,6 +26,7 @@ class HfWeights final : public SortedWeights {
     sort_weights();
   }
   void drop(std::span<const std::byte> bytes) const override { file_.drop(bytes); }
+  std::span<const MappedFile> maps() const { return file_.maps(); }
 
  private:
   SafetensorsFile file_;
@@ -89,7 +90,9 @@ Result<ModelFile> ModelFile::open_folder(const fs::path& path) {
   file.folder_ = std::move(folder.folder);
   file.config_json_ = std::move(folder.config);
   file.file_bytes_ = folder.weights.file_bytes();
-  file.weights_ = std::make_unique<HfWeights>(std::move(folder.weights));
+  auto weights = std::make_unique<HfWeights>(std::move(folder.weights));
+  file.maps_ = weights->maps();
+  file.weights_ = std::move(weights);
   return file;
 }
 
@@ -107,6 +110,7 @@ Result<ModelFile> ModelFile::open(const fs::path& path) {
   MK_ASSIGN(file.config_, config_from_gguf(gguf));
   auto weights = std::make_unique<GgufWeights>(std::move(gguf), file.config_);
   file.gguf_ = &weights->gguf();
+  file.maps_ = file.gguf_->maps();
   file.weights_ = std::move(weights);
   return file;
 }

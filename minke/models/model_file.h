@@ -1,6 +1,7 @@
 #pragma once
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ class ModelFile {
   const Json& config_json() const { return config_json_; }
   /// Of the files with weights.
   uint64_t file_bytes() const { return file_bytes_; }
+  /// The files with weights.
+  std::span<const MappedFile> maps() const { return maps_; }
 
  private:
   static Result<ModelFile> open_folder(const std::filesystem::path& path);
@@ -41,6 +44,7 @@ class ModelFile {
   std::filesystem::path folder_;
   Json config_json_;
   uint64_t file_bytes_ = 0;
+  std::span<const MappedFile> maps_;  // in weights_
 };
 
 }  // namespace minke

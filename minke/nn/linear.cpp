@@ -42,6 +42,13 @@ Int8Rows quantized(const Context& context, const Tensor& x, const InputNorm& nor
   return made;
 }
 
+// The weight of a product that comes next. What lies on disk is asked for as a whole, because page
+// faults read it in small pieces and wait for each.
+ops::Weight weight_to_read(const Parameter& parameter, const Context& context) {
+  parameter.value.will_read();
+  return parameter.weight(context);
+}
+
 }  // namespace
 
 Linear::Linear(std::vector<const Parameter*> parts, Precision precision, InputNorm norm)
@@ -51,6 +58,10 @@ Linear::Linear(std::vector<const Parameter*> parts, Precision precision, InputNo
     MK_CHECK(part->cols == cols(), "linear: parts of {} and {} inputs", part->cols, cols());
     rows_ += part->rows;
   }
+}
+
+void Linear::will_read() const {
+  for (const Parameter* part : parts_) part->value.will_read();
 }
 
 Tensor Linear::normed(const Context& context, const Tensor& x) const {
@@ -77,7 +88,7 @@ bool Linear::multiplies_in_f32() const {
 
 Tensor Linear::forward(const Context& context, const Tensor& x) const {
   if (multiplies_in_f32()) {
-    return ops::linear(context, normed(context, x), parts_.front()->weight(context));
+    return ops::linear(context, normed(context, x), weight_to_read(*parts_.front(), context));
   }
   check_not_recorded(context, x);
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_});
@@ -89,7 +100,7 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
   }
   int64_t row = 0;
   for (const Parameter* part : parts_) {
-    const kernels::PackedView w = part->weight({context.device}).view();
+    const kernels::PackedView w = weight_to_read(*part, {context.device}).view();
     const View out = y.columns(row, row + part->rows).view();
     row += part->rows;
     if (precision_ == Precision::kInt8 && is_block_quantized(part->dtype)) {
@@ -124,7 +135,8 @@ Tensor Linear::forward_add(const Context& context, const Tensor& x, const Tensor
   MK_CHECK(!context.records(residual), "linear: no gradient for int8 products");
   const Int8Rows int8 = quantized(context, x, norm_);
   kernels::matmul_int8_add(context.device, int8.view,
-                           parts_.front()->weight({context.device}).view(), residual.view());
+                           weight_to_read(*parts_.front(), {context.device}).view(),
+                           residual.view());
   return residual;
 }
 
@@ -134,7 +146,7 @@ Tensor Linear::forward_swiglu(const Context& context, const Tensor& x) const {
   const Int8Rows int8 = quantized(context, x, norm_);
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_ / 2});
   kernels::matmul_int8_swiglu(context.device, int8.view,
-                              parts_.front()->weight({context.device}).view(), y.view());
+                              weight_to_read(*parts_.front(), {context.device}).view(), y.view());
   return y;
 }
 
@@ -153,7 +165,8 @@ Tensor Linear::int8_grouped(const Context& context, const Tensor& x,
   std::vector<kernels::MatmulGroup> groups;
   for (size_t g = 0; g < linears.size(); ++g) {
     linears[g]->check_not_recorded(context, x);
-    groups.push_back({linears[g]->parts_.front()->weight({context.device}).view(), group_rows[g]});
+    groups.push_back(
+        {weight_to_read(*linears[g]->parts_.front(), {context.device}).view(), group_rows[g]});
   }
   const Int8Rows int8 = quantized(context, x, {});
   const Tensor y = context.empty(DType::kF32, {x.size(0), cols});
@@ -172,7 +185,8 @@ Tensor Linear::forward_grouped(const Context& context, const Tensor& x,
   }
   if (all(linears, &Linear::multiplies_in_f32)) {
     std::vector<ops::Weight> weights;
-    for (const Linear* linear : linears) weights.push_back(linear->parts_.front()->weight(context));
+    for (const Linear* linear : linears)
+      weights.push_back(weight_to_read(*linear->parts_.front(), context));
     return ops::linear_grouped(context, x, weights, group_rows);
   }
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows});

@@ -31,6 +31,8 @@ class Linear {
   Tensor forward_swiglu(const Context& context, const Tensor& x) const;
   /// Columns [begin, end) of forward(), of one part; begin a multiple of 16.
   Tensor forward_rows(const Context& context, const Tensor& x, int64_t begin, int64_t end) const;
+  /// Has weights that lie on disk read soon; for those in memory nothing.
+  void will_read() const;
   int64_t rows() const { return rows_; }
   int64_t cols() const { return parts_.front()->cols; }
 

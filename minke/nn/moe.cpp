@@ -24,6 +24,7 @@ Tensor Moe::forward(const Context& context, const Tensor& x) const {
       rows.push_back(static_cast<int32_t>(choice / args.top_k));
     }
   }
+  for (const Linear* down : downs) down->will_read();  // while the first products are computed
   const Tensor hidden = Linear::forward_swiglu_grouped(context, ops::gather_rows(context, x, rows),
                                                        gate_ups, group_rows);
   const Tensor made = Linear::forward_grouped(context, hidden, downs, group_rows);

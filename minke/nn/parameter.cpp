@@ -32,37 +32,47 @@ Parameter Parameter::row_range(int64_t begin, int64_t end) const {
 
 namespace {
 
-// A matrix whose panels are still zeros. Block formats are opaque bytes to tensors; the others keep
-// their element type.
-Parameter empty_matrix(DType dtype, int64_t rows, int64_t cols) {
+// A Parameter without names.
+Parameter parameter_of(const PanelMatrix& matrix, Tensor panels) {
   Parameter parameter;
-  parameter.dtype = dtype;
-  parameter.rows = rows;
-  parameter.cols = cols;
-  const int64_t bytes = kernels::packed_bytes(dtype, rows, cols);
-  parameter.value = is_block_quantized(dtype)
-                        ? Tensor::zeros(DType::kI8, {bytes})
-                        : Tensor::zeros(dtype, {bytes / dtype_info(dtype).block_bytes});
+  parameter.dtype = matrix.dtype;
+  parameter.rows = matrix.rows;
+  parameter.cols = matrix.cols;
+  parameter.value = std::move(panels);
   return parameter;
+}
+
+// Rows [first, first + count) of `values`, which are row-major with `cols` in a row, encoded and
+// packed.
+void pack_values(const Device& device, DType dtype, int64_t cols, std::span<const float> values,
+                 int64_t first, int64_t count, std::byte* packed) {
+  const DTypeInfo& format = dtype_info(dtype);
+  const int64_t row_blocks = cols / format.block_size, row_bytes = dtype_bytes(dtype, cols);
+  std::vector<std::byte> encoded(static_cast<size_t>(count * row_bytes));
+  device.pool().parallel_for(count, 16, [&](int64_t begin, int64_t end, int) {
+    format.encode(values.data() + (first + begin) * cols, (end - begin) * row_blocks,
+                  encoded.data() + begin * row_bytes);
+  });
+  kernels::pack(device, encoded.data(), dtype, count, cols, packed);
+}
+
+void check_values(const PanelMatrix& matrix, std::span<const float> values) {
+  const DTypeInfo& format = dtype_info(matrix.dtype);
+  MK_CHECK(static_cast<int64_t>(values.size()) == matrix.rows * matrix.cols &&
+               format.encode != nullptr && kernels::packable(matrix.dtype, matrix.cols),
+           "packed_parameter: {} values for {} [{}, {}]", values.size(), format.name, matrix.rows,
+           matrix.cols);
 }
 
 }  // namespace
 
 Parameter packed_parameter(const Device& device, DType dtype, int64_t rows, int64_t cols,
                            std::span<const float> values) {
-  const DTypeInfo& format = dtype_info(dtype);
-  MK_CHECK(static_cast<int64_t>(values.size()) == rows * cols && format.encode != nullptr &&
-               kernels::packable(dtype, cols),
-           "packed_parameter: {} values for {} [{}, {}]", values.size(), format.name, rows, cols);
-  std::vector<std::byte> encoded(static_cast<size_t>(dtype_bytes(dtype, rows * cols)));
-  const int64_t row_blocks = cols / format.block_size, row_bytes = dtype_bytes(dtype, cols);
-  device.pool().parallel_for(rows, 16, [&](int64_t begin, int64_t end, int) {
-    format.encode(values.data() + begin * cols, (end - begin) * row_blocks,
-                  encoded.data() + begin * row_bytes);
-  });
-  Parameter parameter = empty_matrix(dtype, rows, cols);
-  kernels::pack(device, encoded.data(), dtype, rows, cols, parameter.value.view().data);
-  return parameter;
+  const PanelMatrix matrix{"", dtype, rows, cols};
+  check_values(matrix, values);
+  Tensor panels = Tensor::zeros(matrix.tensor_dtype(), matrix.tensor_shape());
+  pack_values(device, dtype, cols, values, 0, rows, panels.view().data);
+  return parameter_of(matrix, std::move(panels));
 }
 
 Parameter& ParameterStore::add(Parameter parameter) {
@@ -131,11 +141,29 @@ Result<std::vector<float>> ParameterLoader::decoded(const std::string& name, con
   return values;
 }
 
-const Parameter* ParameterLoader::made(const std::string& name, DType dtype, int64_t rows,
-                                       int64_t cols, std::span<const float> values) {
-  Parameter parameter = packed_parameter(device_, dtype, rows, cols, values);
-  parameter.names = {name};
-  parameter.name_rows = {rows};
+Result<Parameter> ParameterLoader::place(const PanelMatrix& matrix,
+                                         PanelStore::PackRows pack_rows) {
+  PanelStore& panels = panels_ != nullptr ? *panels_ : memory_;
+  MK_ASSIGN(Tensor placed, panels.place(matrix, pack_rows));
+  return parameter_of(matrix, std::move(placed));
+}
+
+Result<Parameter> ParameterLoader::made_part(const PanelMatrix& matrix, Values values) {
+  std::vector<float> numbers;
+  return place(matrix, [&](int64_t first, int64_t count, std::byte* packed) -> Result<void> {
+    if (first == 0) {
+      MK_ASSIGN(numbers, values());
+      check_values(matrix, numbers);
+    }
+    pack_values(device_, matrix.dtype, matrix.cols, numbers, first, count, packed);
+    return {};
+  });
+}
+
+Result<const Parameter*> ParameterLoader::made(const PanelMatrix& matrix, Values values) {
+  MK_ASSIGN(Parameter parameter, made_part(matrix, values));
+  parameter.names = {matrix.name};
+  parameter.name_rows = {matrix.rows};
   return &store_.add(std::move(parameter));
 }
 
@@ -175,6 +203,22 @@ void ParameterLoader::pack(const WeightInfo& info, DType dtype, int64_t begin_ro
   }
 }
 
+// Packs rows [begin, end) of matrices one after the other.
+void ParameterLoader::pack_joined(std::span<const Matrix> parts, const WeightInfo* const* infos,
+                                  const PanelMatrix& matrix, int64_t begin, int64_t end,
+                                  std::byte* packed) const {
+  int64_t part_begin = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const int64_t from = std::max(begin, part_begin);
+    const int64_t to = std::min(end, part_begin + parts[i].rows);
+    if (from < to) {
+      pack(*infos[i], matrix.dtype, from - part_begin, to - from, packed);
+      packed += kernels::packed_bytes(matrix.dtype, to - from, matrix.cols);
+    }
+    part_begin += parts[i].rows;
+  }
+}
+
 Result<const WeightInfo*> ParameterLoader::find_matrix(const std::string& name, int64_t rows,
                                                        int64_t cols) {
   MK_ASSIGN(const WeightInfo* info, find(name, {rows, cols}));
@@ -194,8 +238,13 @@ Result<Parameter> ParameterLoader::matrix_rows(const std::string& name, int64_t 
   MK_CHECK(first >= 0 && count > 0 && first + count <= rows, "matrix_rows: {} from {} of {}", count,
            first, rows);
   MK_ASSIGN(const WeightInfo* info, find_matrix(name, rows, cols));
-  Parameter parameter = empty_matrix(packed_dtype(*info), count, cols);
-  pack(*info, parameter.dtype, first, count, parameter.value.view().data);
+  const PanelMatrix matrix{first == 0 && count == rows ? name : fmt::format("{}[{}]", name, first),
+                           packed_dtype(*info), count, cols};
+  MK_ASSIGN(Parameter parameter,
+            place(matrix, [&](int64_t begin, int64_t size, std::byte* packed) -> Result<void> {
+              pack(*info, matrix.dtype, first + begin, size, packed);
+              return {};
+            }));
   if (first + count == rows) file_.drop(info->bytes);
   return parameter;
 }
@@ -216,13 +265,17 @@ Result<std::vector<const Parameter*>> ParameterLoader::matrices(const std::vecto
            rows % kernels::kPanelRows == 0) {
       rows += wanted[last++].rows;
     }
-    Parameter parameter = empty_matrix(dtype, rows, cols);
-    std::byte* to = parameter.value.view().data;
+    const std::span<const Matrix> parts(&wanted[first], last - first);
+    PanelMatrix matrix{parts.front().name, dtype, rows, cols};
+    for (const Matrix& part : parts.subspan(1)) (matrix.name += "+") += part.name;
+    MK_ASSIGN(Parameter parameter,
+              place(matrix, [&](int64_t begin, int64_t count, std::byte* packed) -> Result<void> {
+                pack_joined(parts, &infos[first], matrix, begin, begin + count, packed);
+                return {};
+              }));
     for (size_t i = first; i < last; ++i) {
       parameter.names.push_back(wanted[i].name);
       parameter.name_rows.push_back(wanted[i].rows);
-      pack(*infos[i], parameter.dtype, 0, wanted[i].rows, to);
-      to += kernels::packed_bytes(parameter.dtype, wanted[i].rows, cols);
       file_.drop(infos[i]->bytes);
     }
     made.push_back(&store_.add(std::move(parameter)));

@@ -8,6 +8,7 @@
 #include "minke/base/result.h"
 #include "minke/format/weight_file.h"
 #include "minke/nn/input_record.h"
+#include "minke/nn/panel_store.h"
 #include "minke/nn/precision.h"
 #include "minke/ops/ops.h"
 
@@ -27,8 +28,11 @@ struct Parameter {
   /// gradients. Whoever sets it owns it and takes it away.
   InputRecord* inputs = nullptr;
 
-  /// f32 (f64 in tests) can be trained; block-quantised and half formats are frozen.
-  bool trainable() const { return dtype == DType::kF32 || dtype == DType::kF64; }
+  /// f32 (f64 in tests) can be trained; block-quantised and half formats are frozen, and so is what
+  /// lies in a mapped file.
+  bool trainable() const {
+    return (dtype == DType::kF32 || dtype == DType::kF64) && !value.read_only();
+  }
   /// The value as an op's input: watched when the context records and it can be trained.
   Tensor tensor(const Context& context) const;
   ops::Weight weight(const Context& context) const;
@@ -64,10 +68,11 @@ class ParameterLoader {
  public:
   /// `precision` says what FP8 matrices become, for which there are no products: f32 or bf16 for
   /// those precisions, and q8_0 for int8 (bf16 where the width is no multiple of 32). They keep
-  /// their values in f32, and in bf16 where the scales are powers of two.
+  /// their values in f32, and in bf16 where the scales are powers of two. Matrices go to `panels`,
+  /// without it to memory of their own; vectors always do.
   ParameterLoader(const Device& device, const WeightFile& file, ParameterStore& store,
-                  Precision precision)
-      : device_(device), file_(file), store_(store), precision_(precision) {}
+                  Precision precision, PanelStore* panels = nullptr)
+      : device_(device), file_(file), store_(store), precision_(precision), panels_(panels) {}
 
   struct Matrix {
     std::string name;
@@ -87,9 +92,12 @@ class ParameterLoader {
   Result<Parameter> matrix(const std::string& name, int64_t rows, int64_t cols);
   Result<Parameter> matrix_rows(const std::string& name, int64_t rows, int64_t cols, int64_t first,
                                 int64_t count);
-  /// A matrix [rows, cols] made from others, under the name that it would have in a file.
-  const Parameter* made(const std::string& name, DType dtype, int64_t rows, int64_t cols,
-                        std::span<const float> values);
+  /// A matrix made from others, under the name that it would have in a file. `values` gives its
+  /// numbers, row-major, when they are needed: they may have been packed earlier.
+  using Values = FunctionRef<Result<std::vector<float>>()>;
+  Result<const Parameter*> made(const PanelMatrix& matrix, Values values);
+  /// The same where the store is not to have it.
+  Result<Parameter> made_part(const PanelMatrix& matrix, Values values);
 
   /// Vectors one after the other in one Parameter: biases of matrices() of the same input.
   Result<const Parameter*> vectors(const std::vector<Matrix>& wanted);
@@ -105,11 +113,16 @@ class ParameterLoader {
   DType packed_dtype(const WeightInfo& info) const;
   void pack(const WeightInfo& info, DType dtype, int64_t begin_row, int64_t rows,
             std::byte* packed) const;
+  void pack_joined(std::span<const Matrix> parts, const WeightInfo* const* infos,
+                   const PanelMatrix& matrix, int64_t begin, int64_t end, std::byte* packed) const;
+  Result<Parameter> place(const PanelMatrix& matrix, PanelStore::PackRows pack_rows);
 
   const Device& device_;
   const WeightFile& file_;
   ParameterStore& store_;
   Precision precision_;
+  PanelStore* panels_;
+  PanelMemory memory_;
 };
 
 }  // namespace minke

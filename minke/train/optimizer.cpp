@@ -36,6 +36,8 @@ void over_chunks(const Device& device, const Tensor& tensor, const Body& body) {
 }
 
 void check_tensor(const TrainedTensor& tensor) {
+  MK_CHECK(!tensor.weight.read_only(), "optimizer: weight {} lies in a mapped file",
+           tensor.weight.shape().text());
   MK_CHECK(tensor.weight.dtype() == DType::kF32 && tensor.weight.contiguous(),
            "optimizer: weight {} {} must be contiguous f32", dtype_info(tensor.weight.dtype()).name,
            tensor.weight.shape().text());

@@ -64,7 +64,7 @@ class BenchCommand final : public Command {
                   what_);
     }
     if (!given_("draft")) load_.draft = 0;  // every token is computed in a step of its own
-    MK_ASSIGN(const LoadedModel model, load_model_without_text(model_, load_));
+    MK_ASSIGN(const LoadedModel model, load_model_without_text(model_, load_, console));
     const Interrupts interrupts;
     work_.should_stop = [&] { return interrupts.count() > 0; };
     MK_ASSIGN(const std::vector<BenchRun> runs,

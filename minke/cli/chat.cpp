@@ -19,7 +19,7 @@ class ChatCommand final : public Command {
   }
 
   Result<void> run(const Console& console) override {
-    MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_));
+    MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_, console));
     MK_ASSIGN(settings_.sampling, sampling_.for_model(model));
     settings_.stops = sampling_.stops;
     settings_.max_tokens = sampling_.max_tokens;

@@ -64,6 +64,8 @@ std::unique_ptr<Command> make_logits_command();
 std::unique_ptr<Command> make_bench_command();
 /// `doctor`: what is wrong with this machine, and how to fix it.
 std::unique_ptr<Command> make_doctor_command();
+/// `cache list|prune|clear`: packed weights of models larger than memory.
+std::unique_ptr<Command> make_cache_command();
 /// `version`: what was built, and how.
 std::unique_ptr<Command> make_version_command();
 

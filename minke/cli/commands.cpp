@@ -33,6 +33,8 @@ constexpr std::array kRows = {
     CommandRow{"bench", "Judge", "Measure speed, and this machine's limits", make_bench_command},
     CommandRow{"doctor", "Care", "Check this machine and say how to fix what is wrong",
                make_doctor_command},
+    CommandRow{"cache", "Care", "List or delete packed weights of models larger than memory",
+               make_cache_command},
     CommandRow{"completion", "Care", "Print a script that completes command lines in a shell",
                make_completion_command},
     CommandRow{"version", "Care", "Tell the version and how it was built", make_version_command},

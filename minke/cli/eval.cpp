@@ -31,7 +31,7 @@ class EvalCommand final : public Command {
   Result<void> run(const Console& console) override {
     MK_ASSIGN(const std::string text, read_file(file_));
     load_.ctx = context_;
-    MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_));
+    MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_, console));
     const std::vector<int32_t> ids = model.tokenizer->encode(std::string_view(text));
     MK_ASSIGN(Scorer scorer,
               Scorer::create(*model.device, *model.model, model.engine_config.kv_dtype, context_));

@@ -41,6 +41,7 @@ Interrupts::~Interrupts() {
 
 int Interrupts::count() const { return g_count.load(std::memory_order_relaxed); }
 bool Interrupts::terminated() const { return g_terminated.load(std::memory_order_relaxed); }
+bool Interrupts::any() { return g_in_use; }
 bool Interrupts::last_was_terminated() { return g_terminated.load(std::memory_order_relaxed); }
 void Interrupts::clear() {
   g_count = 0;

@@ -17,6 +17,8 @@ class Interrupts {
   bool terminated() const;
   void clear();
 
+  /// Whether one lives now.
+  static bool any();
   /// Whether the last one that lived (or the one that does) saw SIGTERM.
   static bool last_was_terminated();
 };

@@ -5,6 +5,7 @@
 
 #include "minke/base/clock.h"
 #include "minke/base/files.h"
+#include "minke/cli/weight_placement.h"
 #include "minke/engine/generation_config.h"
 #include "minke/hub/model_store.h"
 #include "minke/text/tokenizer_file.h"
@@ -107,6 +108,9 @@ void LoadFlags::add_to(Flags& flags) {
       "draft", draft, {0, 15},
       "most tokens guessed ahead, where a text repeats itself or with the model's MTP module; "
       "the answer is the same");
+  flags.choice("weights", weights, {"auto", "memory", "disk"},
+               "where weights are: disk is slow and needs little memory; auto: on disk only where "
+               "memory is too small");
   flags.add("pin", pin, "bind each thread to a CPU");
 }
 
@@ -195,7 +199,14 @@ Result<void> load_text(LoadedModel& loaded) {
   return {};
 }
 
-Result<LoadedModel> load(const std::string& name_or_path, const LoadFlags& flags, bool with_text) {
+// Of one full context.
+int64_t kv_bytes_of(const LoadedModel& loaded) {
+  return loaded.file->config().kv_token_bytes(loaded.engine_config.kv_dtype) *
+         loaded.engine_config.context_tokens;
+}
+
+Result<LoadedModel> load(const std::string& name_or_path, const LoadFlags& flags,
+                         const Console& console, bool with_text) {
   const double start = seconds_now();
   LoadedModel loaded;
   MK_ASSIGN(loaded.path, ModelStore::open_default().resolve(name_or_path));
@@ -215,7 +226,9 @@ Result<LoadedModel> load(const std::string& name_or_path, const LoadFlags& flags
   options.precision = precision;
   options.context_tokens = loaded.engine_config.context_tokens;
   options.mtp_modules = flags.draft > 0 ? 1 : 0;  // the engine guesses with the first one
-  MK_ASSIGN(loaded.model, load_model(*loaded.device, weights, config, options));
+  MK_ASSIGN(loaded.model,
+            place_weights(*loaded.device, *loaded.file, options,
+                          {flags.weights, loaded.name, kv_bytes_of(loaded)}, console));
   if (loaded.file->gguf() != nullptr) loaded.file->gguf()->drop_metadata();
   loaded.load_seconds = seconds_now() - start;
   return loaded;
@@ -223,13 +236,14 @@ Result<LoadedModel> load(const std::string& name_or_path, const LoadFlags& flags
 
 }  // namespace
 
-Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFlags& flags) {
-  return load(name_or_path, flags, true);
+Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFlags& flags,
+                                   const Console& console) {
+  return load(name_or_path, flags, console, true);
 }
 
-Result<LoadedModel> load_model_without_text(const std::string& name_or_path,
-                                            const LoadFlags& flags) {
-  return load(name_or_path, flags, false);
+Result<LoadedModel> load_model_without_text(const std::string& name_or_path, const LoadFlags& flags,
+                                            const Console& console) {
+  return load(name_or_path, flags, console, false);
 }
 
 }  // namespace minke

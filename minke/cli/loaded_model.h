@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "minke/cli/console.h"
 #include "minke/cli/flags.h"
 #include "minke/engine/engine.h"
 #include "minke/models/model_file.h"
@@ -30,7 +31,8 @@ struct LoadFlags {
                           ///< f16 and bf16 files where the CPU has it, else f32
   std::string kv;         ///< "f32", "f16", "int8", or empty: f32 with f32 arithmetic, else f16
   int draft = EngineConfig{}.draft_tokens_max;
-  bool pin = false;  ///< bind each thread to a CPU
+  bool pin = false;              ///< bind each thread to a CPU
+  std::string weights = "auto";  ///< "memory", "disk", or "auto": disk where memory is too small
 
   void add_to(Flags& flags);
 };
@@ -75,10 +77,12 @@ struct LoadedModel {
 
 /// Loads a model by its name in the store, or by the path of its .gguf file or Hugging Face folder.
 /// Errors: those of the store, the file and the model, and kUsage for --ctx beyond what the model
-/// was trained for.
-Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFlags& flags);
+/// was trained for; kWillNotFit as place_weights() says. Notes of weights that stay on disk go to
+/// `console`.
+Result<LoadedModel> load_model_for(const std::string& name_or_path, const LoadFlags& flags,
+                                   const Console& console);
 /// The same without its tokenizer, which the files need not have.
-Result<LoadedModel> load_model_without_text(const std::string& name_or_path,
-                                            const LoadFlags& flags);
+Result<LoadedModel> load_model_without_text(const std::string& name_or_path, const LoadFlags& flags,
+                                            const Console& console);
 
 }  // namespace minke

@@ -22,7 +22,7 @@ class LogitsCommand final : public Command {
   }
 
   Result<void> run(const Console& console) override {
-    MK_ASSIGN(LoadedModel model, load_model_without_text(name_, load_));
+    MK_ASSIGN(LoadedModel model, load_model_without_text(name_, load_, console));
     const ModelConfig& config = model.model->config();
     MK_ASSIGN(const std::vector<int32_t> ids,
               parse_token_ids(ids_, static_cast<int32_t>(config.vocab_size)));

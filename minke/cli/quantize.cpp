@@ -95,8 +95,8 @@ class QuantizeCommand final : public Command {
     flags.ctx = context_;
     flags.threads = write_.threads;
     flags.precision = "f32";
-    MK_ASSIGN(const LoadedModel before, load_model_for(source.string(), flags));
-    MK_ASSIGN(const LoadedModel after, load_model_for(write_.destination, flags));
+    MK_ASSIGN(const LoadedModel before, load_model_for(source.string(), flags, console));
+    MK_ASSIGN(const LoadedModel after, load_model_for(write_.destination, flags, console));
     const int64_t vocab_size = before.model->config().vocab_size;
     const std::vector<int32_t> ids = before.tokenizer->encode(std::string_view(text));
     MK_ASSIGN(Scorer reference,

@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "minke/cli/command.h"
+#include "minke/cli/packed_cache.h"
 #include "minke/hub/model_store.h"
 
 namespace minke {
@@ -20,6 +23,11 @@ class RmCommand final : public Command {
     if (!yes_) MK_TRY(confirm(console, model ? model->manifest.size_bytes : 0));
     MK_TRY(store.remove(name_));
     console.note("{} is deleted", name_);
+    const std::vector<PackedEntry> packed = packed_entries();
+    if (std::any_of(packed.begin(), packed.end(),
+                    [](const PackedEntry& e) { return e.is_useless(); })) {
+      console.note("minke cache prune deletes packed weights that no model has any more");
+    }
     return {};
   }
 

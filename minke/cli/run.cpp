@@ -57,7 +57,7 @@ class RunCommand final : public Command {
     if (prompt.empty() && (json_ || raw_ || !is_terminal(console.in))) {
       return fail(ErrorCode::kUsage, "there is no prompt: give one, or text on standard input");
     }
-    MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_));
+    MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_, console));
     MK_ASSIGN(settings_.sampling, sampling_.for_model(model));
     if (prompt.empty()) {
       settings_.show_thinking = true;

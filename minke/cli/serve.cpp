@@ -59,7 +59,7 @@ class ServeCommand final : public Command {
     const char* key = std::getenv("MINKE_API_KEY");
     if (config_.api_keys.empty() && key != nullptr && key[0] != '\0') config_.api_keys = {key};
     const Interrupts interrupts;
-    MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_));
+    MK_ASSIGN(const LoadedModel model, load_model_for(model_, load_, console));
     EngineConfig engine_config = model.engine_config;
     engine_config.sequences_max = parallel_;
     engine_config.prefix_cache = !no_prefix_cache_;

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 Result<LoadedModel> golden_model(const std::string& name) {
   const char* source = std::getenv("MINKE_SOURCE_DIR");
   const fs::path root = source == nullptr ? "." : source;
-  return load_model_without_text(root / "tests/golden/hf" / name, {});
+  return load_model_without_text(root / "tests/golden/hf" / name, {}, Console{});
 }
 
 // Weights of the layers' matmuls with so many of the routed experts.

@@ -4,6 +4,7 @@
 
 #include "minke/base/clock.h"
 #include "minke/cli/command.h"
+#include "minke/cli/quality_flags.h"
 #include "minke/cli/write_flags.h"
 
 namespace minke {
@@ -14,9 +15,11 @@ class ConvertCommand final : public Command {
   void add_flags(Flags& flags) override {
     write_.add_places(flags, "a file that ends in .gguf, or else a folder as Hugging Face's");
     flags.choice(
-        "type", type_, {"keep", "f32", "f16", "bf16"},
-        "format of the matrices; keep: as they are, but bf16 for block formats in a folder");
+        "type", type_, {"keep", "f32", "f16", "bf16", "fp8", "fp8-ue8m0"},
+        "format of the matrices; keep: as they are, but bf16 for block formats in a folder; fp8: a "
+        "folder as DeepSeek-V3's, fp8-ue8m0: as V3.1's");
     flags.add("shard-gb", shard_gb_, {0.001, 1e6}, "most gigabytes of a file in a folder");
+    quality_.add_to(flags);
     write_.add_to(flags);
     flags.example("minke convert smollm2-135m smollm2-hf");
     flags.example("minke convert ./my-model my-model.gguf --type f16");
@@ -28,9 +31,12 @@ class ConvertCommand final : public Command {
     MK_ASSIGN(const std::filesystem::path source, write_.source_path());
     ProgressBar bar(console);
     ConvertOptions options;
-    if (type_ != "keep") {
-      options.type = type_ == "f32" ? DType::kF32 : type_ == "f16" ? DType::kF16 : DType::kBf16;
-    }
+    MK_ASSIGN(const auto text, quality_.read_text());
+    if (type_ == "fp8") options.fp8 = Fp8ScaleFormat::kFloat;
+    if (type_ == "fp8-ue8m0") options.fp8 = Fp8ScaleFormat::kUe8m0;
+    if (type_ == "f32") options.type = DType::kF32;
+    if (type_ == "f16") options.type = DType::kF16;
+    if (type_ == "bf16") options.type = DType::kBf16;
     options.with_tokenizer = !write_.no_tokenizer;
     options.overwrite = write_.force;
     options.shard_bytes_max = static_cast<uint64_t>(std::llround(shard_gb_ * 1e9));
@@ -38,29 +44,41 @@ class ConvertCommand final : public Command {
     MK_ASSIGN(const ConvertReport report, convert_model(source, write_.destination, options));
     bar.clear();
     for (const std::string& note : report.notes) console.note("note: {}", note);
-    tell(console, report, seconds_now() - start);
+    const double seconds = seconds_now() - start;
+    if (!write_.json) tell(console, report, seconds);
+    std::optional<Divergence> quality;
+    if (text) {
+      MK_ASSIGN(quality, quality_.compare(console, interrupts, source.string(), write_.destination,
+                                          *text, write_.threads));
+      if (!write_.json) tell_quality(console, *quality);
+    }
+    if (write_.json) console.print_json(document(report, quality, seconds));
     return {};
   }
 
  private:
   void tell(const Console& console, const ConvertReport& report, double seconds) const {
     const auto bytes = static_cast<double>(report.tensor_bytes);
-    if (write_.json) {
-      console.print_json(
-          Json::object({{"path", write_.destination},
-                        {"tensors", report.num_tensors},
-                        {"bytes", report.tensor_bytes},
-                        {"type", dtype_info(report.main_dtype).name},
-                        {"seconds", seconds},
-                        {"notes", Json(Json::Array(report.notes.begin(), report.notes.end()))}}));
-      return;
-    }
     console.note("{}: {} tensors, {}, most of them {}, in {:.1f} s ({}/s)", write_.destination,
                  report.num_tensors, bytes_text(bytes), dtype_info(report.main_dtype).name, seconds,
                  bytes_text(bytes / std::max(seconds, 1e-9)));
   }
 
+  Json document(const ConvertReport& report, const std::optional<Divergence>& quality,
+                double seconds) const {
+    Json out =
+        Json::object({{"path", write_.destination},
+                      {"tensors", report.num_tensors},
+                      {"bytes", report.tensor_bytes},
+                      {"type", dtype_info(report.main_dtype).name},
+                      {"seconds", seconds},
+                      {"notes", Json(Json::Array(report.notes.begin(), report.notes.end()))}});
+    if (quality) add_quality(*quality, out);
+    return out;
+  }
+
   WriteFlags write_;
+  QualityFlags quality_;
   std::string type_ = "keep";
   double shard_gb_ = static_cast<double>(kShardBytesMax) / 1e9;
 };

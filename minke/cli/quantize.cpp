@@ -2,12 +2,10 @@
 #include <optional>
 
 #include "minke/base/clock.h"
-#include "minke/base/files.h"
 #include "minke/cli/command.h"
-#include "minke/cli/loaded_model.h"
+#include "minke/cli/quality_flags.h"
 #include "minke/cli/write_flags.h"
 #include "minke/convert/quantize.h"
-#include "minke/eval/divergence.h"
 
 namespace minke {
 namespace {
@@ -33,9 +31,7 @@ class QuantizeCommand final : public Command {
               "PATTERN=TYPE: a format for the tensors whose names match, such as "
               "'*.ffn_down.*=Q6_K'; the first that matches counts");
     flags.add("imatrix", imatrix_, "importance matrix of the inputs, as llama-imatrix writes it");
-    flags.add("text", text_,
-              "then compare source and result on this text, in f32: perplexity and KL divergence");
-    flags.add("context", context_, {2, 1 << 16}, "tokens of a window of --text");
+    quality_.add_to(flags);
     write_.add_to(flags);
     flags.example("minke quantize ./my-model my-model-q4.gguf --type Q4_K_M");
     flags.example("minke quantize big.gguf small.gguf --rule 'output.weight=Q8_0'");
@@ -44,10 +40,7 @@ class QuantizeCommand final : public Command {
   Result<void> run(const Console& console) override {
     const Interrupts interrupts;
     MK_ASSIGN(const std::filesystem::path source, write_.source_path());
-    std::optional<std::string> text;
-    if (!text_.empty()) {
-      MK_ASSIGN(text, read_file(text_));
-    }
+    MK_ASSIGN(const auto text, quality_.read_text());
     QuantizeOptions options;
     MK_TRY(set(options));
     std::optional<Importance> importance;
@@ -66,8 +59,9 @@ class QuantizeCommand final : public Command {
     if (!write_.json) tell(console, report, seconds);
     std::optional<Divergence> quality;
     if (text) {
-      MK_ASSIGN(quality, compare(console, interrupts, source, *text));
-      if (!write_.json) tell(console, *quality);
+      MK_ASSIGN(quality, quality_.compare(console, interrupts, source.string(), write_.destination,
+                                          *text, write_.threads));
+      if (!write_.json) tell_quality(console, *quality);
     }
     if (write_.json) console.print_json(document(report, quality, seconds));
     return {};
@@ -88,32 +82,6 @@ class QuantizeCommand final : public Command {
     return {};
   }
 
-  // Both in f32, so that the difference is that of the weights.
-  Result<Divergence> compare(const Console& console, const Interrupts& interrupts,
-                             const std::filesystem::path& source, const std::string& text) const {
-    LoadFlags flags;
-    flags.ctx = context_;
-    flags.threads = write_.threads;
-    flags.precision = "f32";
-    MK_ASSIGN(const LoadedModel before, load_model_for(source.string(), flags, console));
-    MK_ASSIGN(const LoadedModel after, load_model_for(write_.destination, flags, console));
-    const int64_t vocab_size = before.model->config().vocab_size;
-    const std::vector<int32_t> ids = before.tokenizer->encode(std::string_view(text));
-    MK_ASSIGN(Scorer reference,
-              Scorer::create(*before.device, *before.model, DType::kF32, context_));
-    MK_ASSIGN(Scorer other, Scorer::create(*after.device, *after.model, DType::kF32, context_));
-    const auto num_windows = static_cast<int64_t>(ids.size()) / context_;
-    double told = seconds_now();
-    return divergence(*before.device, reference, other, vocab_size, ids, context_,
-                      [&](int64_t windows) {
-                        if (seconds_now() - told >= 10) {
-                          told = seconds_now();
-                          console.note("compared {} of {} windows", windows, num_windows);
-                        }
-                        return interrupts.count() == 0;
-                      });
-  }
-
   void tell(const Console& console, const QuantizeReport& report, double seconds) const {
     console.note("{:<8}{:>8}{:>16}{:>12}{:>18}", "format", "tensors", "weights", "size",
                  "relative error");
@@ -129,13 +97,6 @@ class QuantizeCommand final : public Command {
                  bytes_text(static_cast<double>(report.bytes)),
                  bytes_text(static_cast<double>(report.source_bytes)), report.bits_per_weight(),
                  seconds);
-  }
-
-  static void tell(const Console& console, const Divergence& quality) {
-    console.note("perplexity {:.4f} from {:.4f}, over {} tokens", quality.other.perplexity,
-                 quality.reference.perplexity, quality.other.tokens);
-    console.note("KL divergence {:.6f} nats a token (most {:.4f}); same top token {:.2f} %",
-                 quality.kl, quality.kl_max, 100 * quality.same_top);
   }
 
   Json document(const QuantizeReport& report, const std::optional<Divergence>& quality,
@@ -156,13 +117,7 @@ class QuantizeCommand final : public Command {
                              {"formats", std::move(formats)},
                              {"notes", Json(Json::Array(report.notes.begin(), report.notes.end()))},
                              {"seconds", seconds}});
-    if (!quality) return out;
-    out.set("perplexity", quality->other.perplexity);
-    out.set("source_perplexity", quality->reference.perplexity);
-    out.set("kl", quality->kl);
-    out.set("kl_max", quality->kl_max);
-    out.set("same_top", quality->same_top);
-    out.set("tokens", quality->other.tokens);
+    if (quality) add_quality(*quality, out);
     return out;
   }
 
@@ -170,8 +125,7 @@ class QuantizeCommand final : public Command {
   std::string type_ = "Q4_K_M";
   std::vector<std::string> rules_;
   std::string imatrix_;
-  std::string text_;
-  int context_ = 256;
+  QualityFlags quality_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "minke/base/result.h"
+#include "minke/convert/fp8_tensors.h"
 #include "minke/convert/planned_tensor.h"
 #include "minke/dtype/dtype.h"
 #include "minke/format/weight_writer.h"
@@ -18,6 +19,8 @@ struct ConvertOptions {
   /// f32, f16 or bf16 for the matrices; without it each keeps its format, but that Hugging Face's
   /// has no block formats: those become bf16.
   std::optional<DType> type;
+  /// The matrices in FP8 as DeepSeek's checkpoints, the rest in bf16: folders only, without a type.
+  Fp8ScaleFormat fp8 = Fp8ScaleFormat::kNone;
   bool with_tokenizer = true;
   bool overwrite = false;  ///< a file, or a folder that holds a model
   uint64_t shard_bytes_max = kShardBytesMax;

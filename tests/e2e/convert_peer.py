@@ -211,6 +211,42 @@ class ConvertEndToEnd(unittest.TestCase):
 
         self.each_checkpoint(compare)
 
+    def test_fp8_is_what_torch_makes_of_the_same_weights(self):
+        for turn in range(ROUNDS):
+            for case in ("deepseek-v3-fp8", "qwen3-fp8"):
+                with self.subTest(f"{case} {turn}"), tempfile.TemporaryDirectory() as folder:
+                    self.compare_fp8(case, turn, folder)
+
+    def compare_fp8(self, case, turn, folder):
+        import torch
+
+        make_config, dtype, _ = hf_models.CASES[case]
+        shape = hf_models.random_shape(random.Random(f"fp8 {turn} {case}"))
+        model = hf_models.make_model(make_config, shape, "bfloat16", turn)
+        theirs, ours = os.path.join(folder, "hf"), os.path.join(folder, "ours")
+        hf_models.save(model, theirs, "bfloat16", "1GB")
+        kind = "fp8-ue8m0" if dtype.endswith("ue8m0") else "fp8"
+        self.convert(theirs, ours, "--type", kind)
+        hf_models.to_fp8(theirs, dtype, 1)
+        expected, found = hf_models.read_tensors(theirs), hf_models.read_tensors(ours)
+        scales = [name for name in found if name.endswith("_scale_inv")]
+        self.assertGreater(len(scales), 3)
+        for scale in scales:
+            name = scale.removesuffix("_scale_inv")
+            # Their names of FP8 matrices are as many, but for the one of kv_a.
+            if name in expected and scale in expected:
+                self.assertTrue(torch.equal(found[scale], expected[scale].float()), scale)
+                self.assertTrue(torch.equal(found[name].view(torch.uint8),
+                                            expected[name].view(torch.uint8)), name)
+        for name in set(found) - set(scales):
+            if name + "_scale_inv" in found:
+                continue
+            self.assertTrue(torch.equal(found[name], expected[name]), name)
+        loaded = hf_models.load(ours)
+        ids = [i * i % shape["vocab_size"] for i in range(70)]
+        self.assert_close(self.minke_logits(ours, ids),
+                          hf_models.logits_of(loaded, ids).tolist(), 4e-4)
+
     def test_block_formats_are_decoded_to_what_they_mean(self):
         import transformers
 

@@ -41,6 +41,25 @@ class Convert(unittest.TestCase):
         self.assertEqual(again.returncode, 2)
         self.assertIn("--force", again.stderr.decode())
 
+    def test_fp8_is_half_of_bf16_and_close_to_it(self):
+        folder, text = self.path("fp8"), self.path("text")
+        with open(text, "w", encoding="utf-8") as file:
+            file.write("The whale is the largest animal that has ever lived on this planet. " * 12)
+        told = minke_json("convert", MODEL, folder, "--type", "fp8", "--text", text,
+                          "--context", "64")
+        self.assertEqual(told["type"], "f8_e4m3")
+        self.assertLess(told["bytes"], 1.3 * 135e6)  # of 135 M weights a fifth is the embedding
+        self.assertLess(told["kl"], 0.1)
+        self.assertGreater(told["kl"], 0)
+        found = minke_json("run", folder, *QUESTION)
+        self.assertEqual(found["text"].split()[0], "The")
+        back = self.path("back.gguf")
+        self.assertEqual(minke_json("convert", folder, back)["type"], "bf16")
+        self.assertEqual(minke_json("run", back, *QUESTION)["token_ids"], found["token_ids"])
+        refused = minke("convert", MODEL, self.path("a.gguf"), "--type", "fp8")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("folder", refused.stderr.decode())
+
     def test_an_interrupt_leaves_nothing_behind(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             for name in ("folder", "file.gguf"):

@@ -3,9 +3,9 @@
 #include <optional>
 #include <vector>
 
-#include "minke/models/hf_folder.h"
 #include "minke/convert/planned_tensor.h"
 #include "minke/format/gguf.h"
+#include "minke/models/hf_folder.h"
 #include "minke/models/model.h"
 #include "minke/text/tokenizer.h"
 

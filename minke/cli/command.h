@@ -48,6 +48,8 @@ std::unique_ptr<Command> make_show_command();
 std::unique_ptr<Command> make_verify_command();
 /// `convert SOURCE DESTINATION`: between GGUF and Hugging Face's folders, and between formats.
 std::unique_ptr<Command> make_convert_command();
+/// `export SOURCE DESTINATION`: convert, then proof that it is the same model.
+std::unique_ptr<Command> make_export_command();
 /// `quantize SOURCE DESTINATION`: a model in fewer bits.
 std::unique_ptr<Command> make_quantize_command();
 /// `rm NAME`: deletes a model from the store after asking.

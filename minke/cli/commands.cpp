@@ -22,6 +22,8 @@ constexpr std::array kRows = {
     CommandRow{"verify", "Models", "Hash a model's files again", make_verify_command},
     CommandRow{"convert", "Models", "Write a model as GGUF or as a Hugging Face folder",
                make_convert_command},
+    CommandRow{"export", "Models", "Write a model as convert does, read it back and compare",
+               make_export_command},
     CommandRow{"quantize", "Models", "Write a model in fewer bits a weight", make_quantize_command},
     CommandRow{"rm", "Models", "Delete a model from this machine", make_rm_command},
     CommandRow{"tokenize", "Text", "Turn text into token ids and back", make_tokenize_command},

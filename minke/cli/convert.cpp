@@ -14,10 +14,7 @@ class ConvertCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
     write_.add_places(flags, "a file that ends in .gguf, or else a folder as Hugging Face's");
-    flags.choice(
-        "type", type_, {"keep", "f32", "f16", "bf16", "fp8", "fp8-ue8m0"},
-        "format of the matrices; keep: as they are, but bf16 for block formats in a folder; fp8: a "
-        "folder as DeepSeek-V3's, fp8-ue8m0: as V3.1's");
+    add_type_flag(flags, type_);
     flags.add("shard-gb", shard_gb_, {0.001, 1e6}, "most gigabytes of a file in a folder");
     quality_.add_to(flags);
     write_.add_to(flags);
@@ -32,11 +29,7 @@ class ConvertCommand final : public Command {
     ProgressBar bar(console);
     ConvertOptions options;
     MK_ASSIGN(const auto text, quality_.read_text());
-    if (type_ == "fp8") options.fp8 = Fp8ScaleFormat::kFloat;
-    if (type_ == "fp8-ue8m0") options.fp8 = Fp8ScaleFormat::kUe8m0;
-    if (type_ == "f32") options.type = DType::kF32;
-    if (type_ == "f16") options.type = DType::kF16;
-    if (type_ == "bf16") options.type = DType::kBf16;
+    set_type(type_, options);
     options.with_tokenizer = !write_.no_tokenizer;
     options.overwrite = write_.force;
     options.shard_bytes_max = static_cast<uint64_t>(std::llround(shard_gb_ * 1e9));

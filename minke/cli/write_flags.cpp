@@ -35,4 +35,18 @@ WriteTensorsOptions WriteFlags::writing(ProgressBar& bar, const Interrupts& inte
   return options;
 }
 
+void add_type_flag(Flags& flags, std::string& type) {
+  flags.choice("type", type, {"keep", "f32", "f16", "bf16", "fp8", "fp8-ue8m0"},
+               "format of the matrices; keep: as they are, but bf16 for block formats in a folder; "
+               "fp8: a folder as DeepSeek-V3's, fp8-ue8m0: as V3.1's");
+}
+
+void set_type(std::string_view type, ConvertOptions& options) {
+  if (type == "fp8") options.fp8 = Fp8ScaleFormat::kFloat;
+  if (type == "fp8-ue8m0") options.fp8 = Fp8ScaleFormat::kUe8m0;
+  if (type == "f32") options.type = DType::kF32;
+  if (type == "f16") options.type = DType::kF16;
+  if (type == "bf16") options.type = DType::kBf16;
+}
+
 }  // namespace minke

@@ -1,11 +1,12 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "minke/cli/flags.h"
 #include "minke/cli/interrupts.h"
 #include "minke/cli/progress.h"
-#include "minke/convert/planned_tensor.h"
+#include "minke/convert/convert.h"
 
 namespace minke {
 
@@ -28,5 +29,10 @@ struct WriteFlags {
   /// file sizes is an error to tell, not to die of.
   WriteTensorsOptions writing(ProgressBar& bar, const Interrupts& interrupts) const;
 };
+
+/// The flag --type of what convert_model() writes, "keep" by default.
+void add_type_flag(Flags& flags, std::string& type);
+/// What it says.
+void set_type(std::string_view type, ConvertOptions& options);
 
 }  // namespace minke

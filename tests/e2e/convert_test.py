@@ -7,7 +7,7 @@ import tempfile
 import time
 import unittest
 
-from minke_process import MINKE, MODEL, minke, minke_json
+from minke_process import MINKE, MODEL, ROOT, minke, minke_json
 
 QUESTION = ("Why is the sky blue?", "--temperature", "0", "--max-tokens", "12",
             "--precision", "f32")
@@ -59,6 +59,20 @@ class Convert(unittest.TestCase):
         refused = minke("convert", MODEL, self.path("a.gguf"), "--type", "fp8")
         self.assertEqual(refused.returncode, 2)
         self.assertIn("folder", refused.stderr.decode())
+
+    def test_an_export_is_compared_with_its_source_and_says_where_it_is_from(self):
+        golden = os.path.join(ROOT, "tests", "golden", "hf", "qwen3-moe")
+        told = minke_json("export", golden, self.path("a.gguf"))
+        self.assertEqual((told["compared_tensors"], told["rounded_tensors"]), (27, 0))
+        told = minke_json("export", MODEL, self.path("hf"))
+        self.assertEqual(told["compared_tensors"], 272)
+        self.assertGreater(told["rounded_tensors"], 100)  # Q4_1 does not fit into bf16
+        self.assertLess(told["relative_error_max"], 2 ** -9)
+        with open(os.path.join(self.path("hf"), "README.md"), encoding="utf-8") as file:
+            self.assertIn("minke export", file.read())
+        told = minke("export", self.path("hf"), self.path("fp8"), "--type", "fp8")
+        self.assertEqual(told.returncode, 0, told.stderr.decode())
+        self.assertIn("same configuration and tokenizer, 62 of 272", told.stderr.decode())
 
     def test_an_interrupt_leaves_nothing_behind(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):

@@ -1,5 +1,7 @@
 #include "minke/nn/packed_file.h"
 
+#include <sys/mman.h>
+
 #include <cstring>
 
 #include "minke/base/hash128.h"
@@ -71,6 +73,9 @@ Result<PackedFile> PackedFile::open(const fs::path& path) {
     if (offset.is_int()) packed.offsets_.emplace(key, offset.as_int());
   }
   packed.index_offset_ = static_cast<int64_t>(header.index_offset);
+  // Faults would read megabytes around an expert, and so push out others: products ask for what
+  // they need (Tensor::will_read()).
+  ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), MADV_RANDOM);
   packed.map_ = Tensor::mapped(std::move(file));
   return packed;
 }

@@ -40,6 +40,15 @@ bool is_at(int fd, const fs::path& path) {
          open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
 }
 
+Result<void> wait_for_lock(int fd, const fs::path& part, PackedFileWriter::Progress progress) {
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return fail_errno("lock", part);
+    if (!progress(0)) return interrupted();
+    std::this_thread::sleep_for(kLockPoll);
+  }
+  return {};
+}
+
 Json index_of(const PackedLabel& label, const std::vector<std::pair<std::string, int64_t>>& all) {
   Json::Array sources;
   for (const auto& [path, stamp] : label.sources) {
@@ -69,30 +78,16 @@ Result<PackedFileWriter> PackedFileWriter::create(const fs::path& path, Progress
   while (true) {
     const int fd = ::open(part.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) return fail_errno("create", part);
-    PackedFileWriter writer(path, fd, progress);
-    while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK && errno != EINTR) {
-        writer.fd_ = -1;
-        const auto failed = fail_errno("lock", part);
-        ::close(fd);
-        return failed;
-      }
-      if (!progress(0)) {
-        writer.fd_ = -1;  // it is another's
-        ::close(fd);
-        return interrupted();
-      }
-      std::this_thread::sleep_for(kLockPoll);
+    const Result<void> locked = wait_for_lock(fd, part, progress);
+    if (locked && is_at(fd, part)) {
+      PackedFileWriter writer(path, fd, progress);
+      if (::ftruncate(fd, 0) != 0) return fail_errno("empty", part);
+      const std::vector<char> zeros(kPackedPanelsAt);
+      MK_TRY(writer.write(zeros.data(), zeros.size()));
+      return writer;
     }
-    if (!is_at(fd, part)) {
-      writer.fd_ = -1;
-      ::close(fd);
-      continue;
-    }
-    if (::ftruncate(fd, 0) != 0) return fail_errno("empty", part);
-    const std::vector<char> zeros(kPackedPanelsAt);
-    MK_TRY(writer.write(zeros.data(), zeros.size()));
-    return writer;
+    ::close(fd);
+    if (!locked) return pass_on(locked);
   }
 }
 

@@ -2,9 +2,13 @@
 #include <optional>
 
 #include "minke/base/clock.h"
+#include "minke/base/files.h"
 #include "minke/cli/command.h"
+#include "minke/cli/loaded_model.h"
 #include "minke/cli/quality_flags.h"
 #include "minke/cli/write_flags.h"
+#include "minke/convert/calibrate.h"
+#include "minke/convert/destination.h"
 #include "minke/convert/quantize.h"
 
 namespace minke {
@@ -31,10 +35,17 @@ class QuantizeCommand final : public Command {
               "PATTERN=TYPE: a format for the tensors whose names match, such as "
               "'*.ffn_down.*=Q6_K'; the first that matches counts");
     flags.add("imatrix", imatrix_, "importance matrix of the inputs, as llama-imatrix writes it");
+    flags.add("calibrate", calibrate_,
+              "find the importance by running the source over this text, in f32, before");
+    flags.add("calibrate-chunks", calibrate_chunks_, {0, 1 << 24},
+              "most chunks of 512 tokens of that text; 0: all");
+    flags.add("save-importance", save_importance_,
+              "write the importance as a file of llama-imatrix's form (GGUF)");
     quality_.add_to(flags);
     write_.add_to(flags);
     flags.example("minke quantize ./my-model my-model-q4.gguf --type Q4_K_M");
     flags.example("minke quantize big.gguf small.gguf --rule 'output.weight=Q8_0'");
+    flags.example("minke quantize big.gguf small.gguf --type Q4_0 --calibrate text.txt");
   }
 
   Result<void> run(const Console& console) override {
@@ -43,11 +54,11 @@ class QuantizeCommand final : public Command {
     MK_ASSIGN(const auto text, quality_.read_text());
     QuantizeOptions options;
     MK_TRY(set(options));
-    std::optional<Importance> importance;
-    if (!imatrix_.empty()) {
-      MK_ASSIGN(importance, Importance::open(imatrix_));
+    MK_ASSIGN(const std::optional<Importance> importance,
+              find_importance(console, interrupts, source));
+    if (importance) {
       options.importance = &*importance;
-      options.importance_name = imatrix_;
+      options.importance_name = imatrix_.empty() ? calibrate_ : imatrix_;
     }
     const double start = seconds_now();
     ProgressBar bar(console);
@@ -80,6 +91,68 @@ class QuantizeCommand final : public Command {
     options.overwrite = write_.force;
     options.with_tokenizer = !write_.no_tokenizer;
     return {};
+  }
+
+  // That of --imatrix or --calibrate; saved if that is wanted.
+  Result<std::optional<Importance>> find_importance(const Console& console,
+                                                    const Interrupts& interrupts,
+                                                    const std::filesystem::path& source) const {
+    std::optional<Importance> out;
+    const bool given = !imatrix_.empty(), made = !calibrate_.empty();
+    if (given && made) {
+      return fail(ErrorCode::kUsage,
+                  "--imatrix and --calibrate both tell the importance; give one");
+    }
+    if (!given && !made && !save_importance_.empty()) {
+      return fail(ErrorCode::kUsage, "--save-importance needs --calibrate, or --imatrix");
+    }
+    if (!save_importance_.empty()) {
+      MK_TRY(check_file_destination(source, save_importance_, write_.force));
+    }
+    if (given) {
+      MK_ASSIGN(out, Importance::open(imatrix_));
+    } else if (made) {
+      // Told now, and not after minutes.
+      MK_TRY(check_file_destination(source, write_.destination, write_.force));
+      MK_ASSIGN(out, calibrated(console, interrupts, source));
+    }
+    if (!save_importance_.empty()) {
+      MK_TRY(out->write(save_importance_, given ? imatrix_ : calibrate_));
+    }
+    return out;
+  }
+
+  // What the source's matrices are multiplied with on the text of --calibrate.
+  Result<Importance> calibrated(const Console& console, const Interrupts& interrupts,
+                                const std::filesystem::path& source) const {
+    MK_ASSIGN(const std::string text, read_file(calibrate_));
+    CalibrateOptions options;
+    options.chunks_max = calibrate_chunks_;
+    LoadFlags flags;
+    flags.threads = write_.threads;
+    flags.precision = "f32";
+    flags.draft = 0;  // no MTP modules
+    MK_ASSIGN(const LoadedModel loaded, load_model_for(source.string(), flags, console));
+    const int64_t limit = loaded.model->config().max_position_embeddings;
+    options.chunk_tokens =
+        std::min({options.chunk_tokens, limit, int64_t{loaded.engine_config.context_tokens}});
+    double told = seconds_now();
+    options.progress = [&](int64_t done, int64_t total) {
+      if (seconds_now() - told >= 10) {
+        told = seconds_now();
+        console.note("calibrated on {} of {} chunks", done, total);
+      }
+      return interrupts.count() == 0;
+    };
+    const Tokenizer& tokenizer = *loaded.tokenizer;
+    const std::vector<int32_t> ids = calibration_ids(tokenizer, text);
+    const int32_t bos = tokenizer.add_bos() ? tokenizer.bos().value_or(-1) : -1;
+    const double start = seconds_now();
+    MK_ASSIGN(Importance found, calibrate(*loaded.device, *loaded.model, ids, bos, options));
+    console.note("calibrated on {} tokens of {} in {:.1f} s: {} matrices",
+                 found.num_chunks() * found.chunk_tokens(), calibrate_, seconds_now() - start,
+                 found.size());
+    return found;
   }
 
   void tell(const Console& console, const QuantizeReport& report, double seconds) const {
@@ -125,6 +198,9 @@ class QuantizeCommand final : public Command {
   std::string type_ = "Q4_K_M";
   std::vector<std::string> rules_;
   std::string imatrix_;
+  std::string calibrate_;
+  int calibrate_chunks_ = 0;
+  std::string save_importance_;
   QualityFlags quality_;
 };
 

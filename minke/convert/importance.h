@@ -39,6 +39,8 @@ class Importance {
     num_chunks_ = count;
     chunk_tokens_ = tokens;
   }
+  int64_t num_chunks() const { return num_chunks_; }
+  int64_t chunk_tokens() const { return chunk_tokens_; }
   /// Sets a tensor's entry; sums and counts must fit each other (MK_CHECK).
   void add(std::string name, InputSquares squares);
   /// Weights of the tensor's elements by column, [matrices, cols], 1 on average of each matrix and

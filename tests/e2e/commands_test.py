@@ -103,6 +103,30 @@ class Contracts(unittest.TestCase):
         self.assertEqual(document["bytes"], number * len(line))
         self.assertEqual(document["tokens"], number * one["tokens"])
 
+    def test_quantize_calibrates_on_a_text(self):
+        with tempfile.TemporaryDirectory() as folder:
+            text = os.path.join(folder, "text.txt")
+            with open(text, "w", encoding="utf-8") as file:
+                file.write("Whales are mammals that live in the sea. " * 20)
+            target, saved = os.path.join(folder, "a.gguf"), os.path.join(folder, "i.gguf")
+            done = minke("quantize", MODEL, target, "--type", "Q4_0", "--calibrate", text,
+                         "--calibrate-chunks", "1", "--save-importance", saved)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(b"210 matrices", done.stderr)
+            again = os.path.join(folder, "b.gguf")
+            minke("quantize", MODEL, again, "--type", "Q4_0", "--imatrix", saved)
+            # Sums in the file are f32, which now and then moves a scale.
+            compared = minke_json("verify", target, "--against", again, "--tolerance", "0.01")
+            self.assertTrue(compared["same"], compared)
+            far = minke("verify", target, "--against", MODEL)
+            self.assertEqual(far.returncode, 1)
+            self.assertIn(b"relative error", far.stdout)
+            near = minke("verify", target, "--against", MODEL, "--tolerance", "0.2")
+            self.assertEqual(near.returncode, 0, near.stderr)
+            other = os.path.join(folder, "c.gguf")
+            for flags in (("--calibrate", text, "--imatrix", saved), ("--save-importance", again)):
+                self.assertEqual(minke("quantize", MODEL, other, *flags).returncode, 2)
+
     def test_quantize_reports_error_and_divergence(self):
         with tempfile.TemporaryDirectory() as folder:
             target, text = os.path.join(folder, "q6.gguf"), os.path.join(folder, "text")

@@ -124,10 +124,35 @@ class Folder(unittest.TestCase):
         self.assertIn("safetensors", text)
         self.assertIn("model.layers.0.mlp.up_proj.weight", text)
 
-    def test_verify_says_what_it_takes(self):
-        done = minke("verify", self.folder)
-        self.assertEqual(done.returncode, 2)
-        self.assertIn(b"was not pulled", done.stderr)
+    def test_verify_looks_at_every_number(self):
+        document = minke_json("verify", self.folder)
+        self.assertTrue(document["verified"])
+        self.assertEqual(document["errors"], [])
+        self.assertGreater(document["tensors"], 10)
+        with tempfile.TemporaryDirectory() as place:
+            file = os.path.join(place, "model.gguf")
+            self.assertEqual(minke("convert", self.folder, file, "--no-tokenizer").returncode, 0)
+            same = minke_json("verify", file, "--against", self.folder, "--no-tokenizer")
+            self.assertTrue(same["same"])
+            self.assertEqual(same["relative_error"], 0)
+
+    def test_verify_finds_what_is_broken(self):
+        with tempfile.TemporaryDirectory() as place:
+            file = os.path.join(place, "model.gguf")
+            minke("convert", self.folder, file, "--type", "f32", "--no-tokenizer")
+            self.assertEqual(minke("verify", file).returncode, 0)
+            with open(file, "r+b") as model:  # the last tensor ends with NaN, then with padding
+                model.seek(-64, os.SEEK_END)
+                model.write(b"\x00\x00\xc0\x7f" * 16)
+            done = minke("verify", file)
+            self.assertEqual(done.returncode, 7)
+            self.assertIn(b"not finite", done.stdout)
+            minke("convert", self.folder, file, "--force", "--no-tokenizer")
+            with open(file + ".sha256", "w", encoding="utf-8") as beside:
+                beside.write("0" * 64 + "  model.gguf\n")
+            done = minke("verify", file)
+            self.assertEqual(done.returncode, 7)
+            self.assertIn(b"SHA-256", done.stderr)
 
 
 class WithoutTokenizer(unittest.TestCase):

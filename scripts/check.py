@@ -7,6 +7,7 @@ which installs the packages first.
 """
 
 import argparse
+import concurrent.futures
 import os
 import re
 import shutil
@@ -104,8 +105,7 @@ def ctest(preset, *arguments):
         command = ["ctest", "--test-dir", folder, "--output-on-failure", "--no-tests=error",
                    "--output-junit", report, "--test-output-size-passed", "1000000",
                    "--timeout", str(TEST_TIMEOUT_S),
-                   # Most tests use the thread pool, so two at a time would fight for two cores.
-                   "-j", str(max(1, options.jobs // 2)), *arguments]
+                   "-j", str(options.jobs), *arguments]
         status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL,
                                 env=environment()).returncode
         passed, failed = read_report(report)
@@ -184,26 +184,29 @@ def fuzz(options):
     targets = fuzz_targets()
     if not targets:
         raise StepFailed("tests/fuzz has no *_fuzz.cpp")
-    passed = failed = 0
-    for target in targets:
-        seeds = os.path.join("tests", "fuzz", "seeds", target[len("fuzz_"):])
-        corpus = [seeds] if os.path.isdir(os.path.join(ROOT, seeds)) else []
-        # libFuzzer adds what it finds to the first folder: an empty one, so that runs are alike.
-        scratch = os.path.join("build", "asan", "corpus", target)
-        shutil.rmtree(os.path.join(ROOT, scratch), ignore_errors=True)
-        os.makedirs(os.path.join(ROOT, scratch, "new"))
-        command = [f"build/asan/tests/fuzz/{target}", f"-runs={FUZZ_RUNS}", "-seed=1",
-                   f"-max_total_time={FUZZ_SECONDS_MAX}", "-rss_limit_mb=4096", "-timeout=10",
-                   f"-artifact_prefix={scratch}/", f"{scratch}/new", *corpus]
-        print("   $ " + " ".join(command), flush=True)
-        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors="replace")
-        print(done.stdout if done.returncode else done.stdout.splitlines()[-1], flush=True)
-        if done.returncode:
-            remember_failure(f"{target}:\n{done.stdout}")
-        passed += done.returncode == 0
-        failed += done.returncode != 0
-    return passed, failed
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        passed = sum(pool.map(fuzz_target, targets))
+    return passed, len(targets) - passed
+
+
+def fuzz_target(target):
+    """Runs one target, which has one thread; True when it found nothing."""
+    seeds = os.path.join("tests", "fuzz", "seeds", target[len("fuzz_"):])
+    corpus = [seeds] if os.path.isdir(os.path.join(ROOT, seeds)) else []
+    # libFuzzer adds what it finds to the first folder: an empty one, so that runs are alike.
+    scratch = os.path.join("build", "asan", "corpus", target)
+    shutil.rmtree(os.path.join(ROOT, scratch), ignore_errors=True)
+    os.makedirs(os.path.join(ROOT, scratch, "new"))
+    command = [f"build/asan/tests/fuzz/{target}", f"-runs={FUZZ_RUNS}", "-seed=1",
+               f"-max_total_time={FUZZ_SECONDS_MAX}", "-rss_limit_mb=4096", "-timeout=10",
+               f"-artifact_prefix={scratch}/", f"{scratch}/new", *corpus]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace")
+    print("   $ " + " ".join(command) + "\n"
+          + (done.stdout if done.returncode else done.stdout.splitlines()[-1]), flush=True)
+    if done.returncode:
+        remember_failure(f"{target}:\n{done.stdout}")
+    return done.returncode == 0
 
 
 def peer_python():

@@ -10,13 +10,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import urllib.request
 
 import numpy
 
-from minke_process import ROOT, free_port, minke_json
+from minke_process import ROOT, answers_in_time, free_port, minke_json
 
 sys.path.insert(0, os.path.join(ROOT, "bench", "peers"))
 import llama_cpp  # noqa: E402
@@ -75,15 +74,9 @@ class LlamaServer:
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                urllib.request.urlopen(self.url + "/health", timeout=2).read()
-                return self
-            except OSError:
-                time.sleep(0.1)
-        self.process.kill()
-        raise AssertionError("llama-server did not start: " + " ".join(self.command))
+        if not answers_in_time(self.process, self.url, START_SECONDS_MAX):
+            raise AssertionError("llama-server did not start: " + " ".join(self.command))
+        return self
 
     def __exit__(self, *_):
         self.process.terminate()

@@ -38,6 +38,19 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def answers_in_time(process, url, seconds):
+    """Waits until a server's /health answers; False, and it is killed, if it does not."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(url + "/health", timeout=2).read()
+            return True
+        except OSError:
+            time.sleep(0.05)
+    process.kill()
+    return False
+
+
 class Server:
     """`with Server() as server:` runs `minke serve` at server.url until the block ends."""
 
@@ -50,15 +63,10 @@ class Server:
         self.process = subprocess.Popen(
             [MINKE, "serve", "--model", MODEL, "--port", str(self.port), *self.arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                urllib.request.urlopen(self.url + "/health", timeout=2).read()
-                return self
-            except OSError:
-                time.sleep(0.05)
-        self.process.kill()
-        raise AssertionError("the server did not start: " + self.process.stderr.read().decode())
+        if not answers_in_time(self.process, self.url, START_SECONDS_MAX):
+            raise AssertionError("the server did not start: "
+                                 + self.process.stderr.read().decode())
+        return self
 
     def __exit__(self, *_):
         self.process.terminate()

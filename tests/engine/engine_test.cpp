@@ -8,30 +8,13 @@
 #include <atomic>
 #include <cstring>
 #include <functional>
-#include <future>
 #include <thread>
 
+#include "tests/engine/requests.h"
 #include "tests/models/tiny_llama.h"
 
 namespace minke {
 namespace {
-
-std::vector<int32_t> random_prompt(int64_t count, uint64_t seed) {
-  Random random(seed);
-  std::vector<int32_t> tokens(static_cast<size_t>(count));
-  for (int32_t& token : tokens) token = static_cast<int32_t>(random.below(117));
-  return tokens;
-}
-
-Request make_request(int64_t prompt_tokens, uint64_t seed, int max_tokens = 24) {
-  Request request;
-  request.prompt = random_prompt(prompt_tokens, seed);
-  request.max_tokens = max_tokens;
-  request.num_top_logprobs = 2;
-  request.sampling.seed = seed;
-  request.sampling.temperature = seed % 2 == 0 ? 0.0 : 0.9;
-  return request;
-}
 
 EngineConfig small_config() {
   EngineConfig config;
@@ -45,21 +28,6 @@ EngineConfig small_config() {
 bool same(const Engine::Generated& a, const Engine::Generated& b) {
   return a.tokens == b.tokens && a.logprobs.size() == b.logprobs.size() &&
          std::memcmp(a.logprobs.data(), b.logprobs.data(), a.logprobs.size() * sizeof(float)) == 0;
-}
-
-// Runs all requests at once, each submitted from its own thread.
-std::vector<Engine::Generated> together(Engine& engine, const std::vector<Request>& requests) {
-  std::vector<std::future<Engine::Generated>> futures;
-  for (const Request& request : requests) {
-    futures.push_back(std::async(std::launch::async, [&engine, request] {
-      auto result = engine.generate(request);
-      EXPECT_TRUE(result) << result.error().message;
-      return std::move(*result);
-    }));
-  }
-  std::vector<Engine::Generated> out;
-  for (auto& future : futures) out.push_back(future.get());
-  return out;
 }
 
 std::vector<Request> mixed_requests() {

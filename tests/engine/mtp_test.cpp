@@ -5,33 +5,21 @@
 
 #include <cmath>
 #include <cstring>
-#include <future>
 #include <map>
 #include <numeric>
 
 #include "minke/engine/engine.h"
 #include "minke/engine/mtp_drafter.h"
 #include "minke/engine/sampler.h"
+#include "tests/engine/requests.h"
 #include "tests/models/tiny_deepseek.h"
 
 namespace minke {
 namespace {
 
-std::vector<int32_t> random_prompt(int64_t count, uint64_t seed) {
-  Random random(seed);
-  std::vector<int32_t> tokens(static_cast<size_t>(count));
-  for (int32_t& token : tokens) token = static_cast<int32_t>(random.below(117));
-  return tokens;
-}
-
-Request make_request(int64_t prompt_tokens, uint64_t seed, int max_tokens) {
-  Request request;
-  request.prompt = random_prompt(prompt_tokens, seed);
-  request.max_tokens = max_tokens;
-  request.num_top_logprobs = 2;
-  request.sampling.seed = seed;
-  request.sampling.temperature = seed % 2 == 0 ? 0.0 : 6.0;
-  return request;
+// At a temperature at which a module is often wrong.
+Request hot_request(int64_t prompt_tokens, uint64_t seed, int max_tokens) {
+  return make_request(prompt_tokens, seed, max_tokens, 6.0);
 }
 
 // Eight layers, so that a module's guess that is right pays.
@@ -65,17 +53,6 @@ std::vector<Engine::Generated> one_by_one(Engine& engine, const std::vector<Requ
   return out;
 }
 
-std::vector<Engine::Generated> together(Engine& engine, const std::vector<Request>& requests) {
-  std::vector<std::future<Engine::Generated>> futures;
-  for (const Request& request : requests) {
-    futures.push_back(
-        std::async(std::launch::async, [&engine, request] { return *engine.generate(request); }));
-  }
-  std::vector<Engine::Generated> out;
-  for (auto& future : futures) out.push_back(future.get());
-  return out;
-}
-
 void expect_same(const std::vector<Engine::Generated>& a, const std::vector<Engine::Generated>& b,
                  const std::string& what) {
   ASSERT_EQ(a.size(), b.size());
@@ -97,7 +74,7 @@ class MtpEngine : public testing::TestWithParam<Precision> {
   static std::vector<Request> requests() {
     std::vector<Request> made;
     for (const int64_t length : {1, 150, 63, 64, 65, 17}) {
-      made.push_back(make_request(length, 100 + made.size(), 90));
+      made.push_back(hot_request(length, 100 + made.size(), 90));
     }
     return made;
   }
@@ -126,9 +103,9 @@ TEST_P(MtpEngine, answers_greedy_and_sampled_as_without_the_module) {
 // Pages of latents that were generated are not those of the same text read as a prompt.
 TEST_P(MtpEngine, keeps_its_own_pages_where_another_request_has_read_the_same_text) {
   const TinyDeepSeek tiny = make_model();
-  const Request first = make_request(60, 41, 140);
+  const Request first = hot_request(60, 41, 140);
   const auto expected = one_by_one(*make_engine(tiny, config_with(0)), {first});
-  Request second = make_request(1, 7, 4);
+  Request second = hot_request(1, 7, 4);
   second.prompt = first.prompt;
   second.prompt.insert(second.prompt.end(), expected[0].tokens.begin(), expected[0].tokens.end());
   const auto engine = make_engine(tiny, config_with(0));
@@ -140,7 +117,7 @@ TEST_P(MtpEngine, keeps_its_own_pages_where_another_request_has_read_the_same_te
 
 TEST_P(MtpEngine, recomputes_preempted_requests_to_the_same_bits) {
   std::vector<Request> requests;
-  for (uint64_t i = 0; i < 3; ++i) requests.push_back(make_request(50, 40 + i, 200));
+  for (uint64_t i = 0; i < 3; ++i) requests.push_back(hot_request(50, 40 + i, 200));
   const TinyDeepSeek tiny = make_model();
   const auto expected = one_by_one(*make_engine(tiny, config_with(0)), requests);
   EngineConfig tight = config_with(3);
@@ -163,7 +140,7 @@ TEST(MtpAcceptance, is_complete_where_the_module_says_what_the_model_will_say) {
   const auto tiny = TinyDeepSeek::make(shape_with(0.0), {Precision::kF32, 0, {}, 1});
   const auto engine = make_engine(tiny, config_with(3));
   const auto plain = make_engine(tiny, config_with(0));
-  const Request request = make_request(20, 2, 100);
+  const Request request = hot_request(20, 2, 100);
   expect_same({*plain->generate(request)}, {*engine->generate(request)}, "copying module");
   const EngineStats stats = engine->stats();
   EXPECT_EQ(stats.mtp_accepted_tokens, stats.mtp_drafted_tokens);
@@ -178,7 +155,7 @@ TEST(MtpAcceptance, is_nothing_where_the_module_says_the_opposite_which_is_seldo
   const auto plain = make_engine(tiny, config_with(0));
   constexpr int64_t kRequests = 12, kTokens = 100;
   for (uint64_t i = 0; i < kRequests; ++i) {
-    const Request request = make_request(20, 2 * i, kTokens);
+    const Request request = hot_request(20, 2 * i, kTokens);
     expect_same({*plain->generate(request)}, {*engine->generate(request)}, "opposite");
   }
   const EngineStats stats = engine->stats();
@@ -192,7 +169,7 @@ TEST(MtpAcceptance, is_not_tried_without_a_loaded_module_or_with_no_guesses_allo
   const auto with = TinyDeepSeek::make(shape_with(0.0), {Precision::kF32, 0, {}, 1});
   const auto engine = make_engine(without, config_with(3));
   const auto plain = make_engine(with, config_with(0));
-  const Request request = make_request(20, 2, 50);
+  const Request request = hot_request(20, 2, 50);
   expect_same({*plain->generate(request)}, {*engine->generate(request)}, "no module");
   EXPECT_EQ(engine->stats().mtp_drafted_tokens, 0);
   EXPECT_EQ(plain->stats().drafted_tokens, 0);
@@ -206,7 +183,7 @@ TEST(MtpAcceptance, leaves_the_distribution_of_sampled_tokens_as_it_is) {
   const auto sample = [&](Engine& engine, uint64_t first_seed) {
     std::map<int32_t, int> counts;
     for (int i = 0; i < kSamples; ++i) {
-      Request request = make_request(4, 8, 6);
+      Request request = hot_request(4, 8, 6);
       request.sampling.temperature = 7.0;
       request.sampling.seed = first_seed + static_cast<uint64_t>(i);
       ++counts[engine.generate(request)->tokens.back()];

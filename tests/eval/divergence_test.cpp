@@ -8,23 +8,12 @@
 #include <vector>
 
 #include "minke/autograd/context.h"
+#include "tests/eval/tiny_config.h"
 
 namespace minke {
 namespace {
 
 constexpr int kVocab = 7;
-
-ModelConfig tiny_config() {
-  ModelConfig config;
-  config.architecture = "llama";
-  config.num_hidden_layers = 1;
-  config.num_attention_heads = 1;
-  config.num_key_value_heads = 1;
-  config.head_dim = 16;
-  config.vocab_size = kVocab;
-  config.max_position_embeddings = 300;
-  return config;
-}
 
 float logit_of(int32_t token, int32_t next, float noise) {
   return 3.0f * std::sin(token * 1.7f + next * 2.9f) + noise * std::sin(token * 5.1f + next * 0.7f);
@@ -32,7 +21,7 @@ float logit_of(int32_t token, int32_t next, float noise) {
 
 class TokenModel final : public Model {
  public:
-  explicit TokenModel(float noise) : Model(tiny_config()), noise_(noise) {}
+  explicit TokenModel(float noise) : Model(tiny_config(kVocab)), noise_(noise) {}
   Tensor forward(const Context& context, const ForwardBatch& batch, Tensor*) const override {
     const auto rows = static_cast<int64_t>(batch.tokens.size());
     const Tensor logits = context.empty(DType::kF32, {rows, kVocab});

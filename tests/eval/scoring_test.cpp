@@ -8,23 +8,12 @@
 
 #include "minke/autograd/context.h"
 #include "minke/kernels/panel.h"
+#include "tests/eval/tiny_config.h"
 
 namespace minke {
 namespace {
 
 constexpr int kVocab = 11;
-
-ModelConfig tiny_config() {
-  ModelConfig config;
-  config.architecture = "llama";
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 2;
-  config.num_key_value_heads = 1;
-  config.head_dim = 16;
-  config.vocab_size = kVocab;
-  config.max_position_embeddings = 600;
-  return config;
-}
 
 float logit_of(int32_t token, int32_t position, int32_t next) {
   return static_cast<float>(std::sin(token * 1.7 + position * 0.3 + next * 2.9));
@@ -33,7 +22,7 @@ float logit_of(int32_t token, int32_t position, int32_t next) {
 // Predicts from token and position only; insists on batches that a cache can be used with.
 class TableModel final : public Model {
  public:
-  TableModel() : Model(tiny_config()) {}
+  TableModel() : Model(tiny_config(kVocab)) {}
   Tensor forward(const Context& context, const ForwardBatch& batch, Tensor*) const override {
     const auto rows = static_cast<int64_t>(batch.tokens.size());
     EXPECT_TRUE(batch.kv.cached());

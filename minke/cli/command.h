@@ -42,7 +42,7 @@ std::unique_ptr<Command> make_serve_command();
 std::unique_ptr<Command> make_pull_command();
 /// `list`: the models in the store.
 std::unique_ptr<Command> make_list_command();
-/// `show MODEL|FILE`: a file's metadata and tensors; no weights are read.
+/// `show MODEL|FILE`: metadata and tensors; weights are read only for the loads of --experts.
 std::unique_ptr<Command> make_show_command();
 /// `verify NAME`: hashes a stored model's files again.
 std::unique_ptr<Command> make_verify_command();

@@ -4,6 +4,7 @@
 #include "minke/cli/command.h"
 #include "minke/cli/loaded_model.h"
 #include "minke/cli/model_facts.h"
+#include "minke/cli/show_experts.h"
 #include "minke/hub/model_store.h"
 #include "minke/models/hf_names.h"
 
@@ -67,11 +68,19 @@ class ShowCommand final : public Command {
     flags.positional("MODEL", name_, Flags::Need::kRequired, kModelHelp);
     flags.add("json", json_, "one JSON document with every tensor and all metadata");
     flags.add("tensors", tensors_, "list the tensors, too");
+    flags.add("experts", experts_, "run a text, and show how often each expert was chosen");
+    flags.add("text", text_, "file with the text for --experts; without it a built-in sample");
+    flags.add("ids", ids_, "tokens for --experts in place of a text, as 1,2,3");
     flags.example("minke show smollm2-135m");
     flags.example("minke show model.gguf --json");
+    flags.example("minke show mixture.gguf --experts --text book.txt");
   }
 
   Result<void> run(const Console& console) override {
+    if (experts_) return ShowExperts{name_, text_, ids_, json_}.run(console);
+    if (!text_.empty() || !ids_.empty()) {
+      return fail(ErrorCode::kUsage, "--text and --ids go with --experts");
+    }
     MK_ASSIGN(const std::filesystem::path path, ModelStore::open_default().resolve(name_));
     MK_ASSIGN(const Shown shown, Shown::open(path));
     if (json_) {
@@ -160,7 +169,10 @@ class ShowCommand final : public Command {
 
   std::string name_;
   bool json_ = false;
+  std::string text_;
+  std::string ids_;
   bool tensors_ = false;
+  bool experts_ = false;
 };
 
 }  // namespace

@@ -121,6 +121,15 @@ Tensor Decoder::forward_mtp(const Context& context, const ForwardBatch& batch, i
   return module.head.forward(context, rows_with_logits(context, x, batch));
 }
 
+std::vector<LayerLoads> Decoder::expert_loads() const {
+  std::vector<LayerLoads> loads;
+  const int64_t num_layers = config_.num_hidden_layers + static_cast<int64_t>(mtp_.size());
+  for (int64_t i = 0; i < num_layers; ++i) {
+    if (const ExpertLoads* of_layer = loads_of(i)) loads.push_back({i, of_layer->rows()});
+  }
+  return loads;
+}
+
 Result<ModelConfig> decoder_config(const ModelSettings& settings, std::string_view architecture,
                                    std::optional<double> rms_norm_eps) {
   ModelConfig config;

@@ -3,8 +3,10 @@
 #include <string>
 #include <string_view>
 
+#include "minke/models/expert_loads.h"
 #include "minke/models/model.h"
 #include "minke/models/model_settings.h"
+#include "minke/nn/expert_loads.h"
 #include "minke/nn/linear.h"
 
 namespace minke {
@@ -19,6 +21,8 @@ class Decoder : public Model {
   Tensor forward(const Context& context, const ForwardBatch& batch, Tensor* hidden) const final;
   Tensor forward_mtp(const Context& context, const ForwardBatch& batch, int64_t depth,
                      Tensor& hidden) const final;
+  /// See expert_loads().
+  std::vector<LayerLoads> expert_loads() const;
 
  protected:
   explicit Decoder(ModelConfig config) : Model(std::move(config)) {}
@@ -29,6 +33,8 @@ class Decoder : public Model {
   /// Block `index` of x [n, hidden] -> [n, hidden]. x may be overwritten.
   virtual Tensor block(const Context& context, const Tensor& x, const ForwardBatch& batch,
                        int64_t index) const = 0;
+  /// The counters of block `index`'s gate; null for a block without experts.
+  virtual const ExpertLoads* loads_of(int64_t index) const = 0;
   /// How the batch's rows are rotated.
   kernels::RopeArgs rope_args(const ForwardBatch& batch) const;
 

@@ -29,6 +29,10 @@ class DeepSeekDecoder final : public Decoder {
                           Precision precision) override;
   Tensor block(const Context& context, const Tensor& x, const ForwardBatch& batch,
                int64_t index) const override;
+  const ExpertLoads* loads_of(int64_t index) const override {
+    const Moe& moe = layers_[static_cast<size_t>(index)].moe;
+    return moe.experts.empty() ? nullptr : &moe.loads;
+  }
   Result<void> load_attention(ParameterLoader& loader, const std::string& prefix, Mla& mla);
   Result<void> load_kv_b(ParameterLoader& loader, const std::string& prefix, Mla& mla) const;
   Result<void> load_kv_parts(ParameterLoader& loader, const std::string& prefix, Mla& mla) const;

@@ -30,6 +30,10 @@ class DenseDecoder final : public Decoder {
                           Precision precision) override;
   Tensor block(const Context& context, const Tensor& x, const ForwardBatch& batch,
                int64_t index) const override;
+  const ExpertLoads* loads_of(int64_t index) const override {
+    const Moe& moe = layers_[static_cast<size_t>(index)].moe;
+    return moe.experts.empty() ? nullptr : &moe.loads;
+  }
   Result<void> load_attention(ParameterLoader& loader, const std::string& prefix,
                               Precision precision, Layer& layer);
   Result<void> load_feed_forward(ParameterLoader& loader, const std::string& prefix,

@@ -10,6 +10,7 @@ Result<Moe> load_moe(ParameterLoader& loader, const std::string& prefix, const M
   MK_ASSIGN(auto gate, loader.matrices({{prefix + "ffn_gate_inp.weight", count}}, hidden));
   moe.gate = Linear(std::move(gate), Precision::kF32);
   moe.routing = config.moe.routing;
+  moe.loads = ExpertLoads(static_cast<size_t>(count));
   if (config.moe.has_bias) {
     MK_ASSIGN(moe.bias, loader.vector(prefix + "exp_probs_b.bias", count));
   }

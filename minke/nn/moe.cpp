@@ -19,6 +19,7 @@ Tensor Moe::forward(const Context& context, const Tensor& x) const {
     gate_ups.push_back(&experts[expert].gate_up);
     downs.push_back(&experts[expert].down);
     group_rows.push_back(static_cast<int64_t>(choices_of[expert].size()));
+    loads.add(expert, group_rows.back());
     for (const int32_t choice : choices_of[expert]) {
       slots[static_cast<size_t>(choice)] = static_cast<int32_t>(rows.size());
       rows.push_back(static_cast<int32_t>(choice / args.top_k));

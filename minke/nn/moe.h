@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "minke/nn/expert_loads.h"
 #include "minke/nn/linear.h"
 
 namespace minke {
@@ -17,6 +18,7 @@ struct Moe {
   std::vector<Expert> experts;
   kernels::RouteArgs routing;
   const Parameter* bias = nullptr;  // of the choice
+  ExpertLoads loads;                // of all that forward() ran
 
   /// x [n, hidden], already normed -> [n, hidden].
   Tensor forward(const Context& context, const Tensor& x) const;

@@ -182,6 +182,23 @@ class Contracts(unittest.TestCase):
         self.assertEqual(document["architecture"], "qwen2")
         self.assertEqual([len(row) for row in document["logits"]], [61] * 3)
 
+    def test_show_experts_runs_a_text(self):
+        folder = os.path.join(ROOT, "tests", "golden", "hf", "deepseek-v2")
+        document = minke_json("show", folder, "--experts", "--ids", "1,2,3,4,5,1,2")
+        self.assertEqual((document["tokens"], document["num_experts_per_tok"]), (7, 2))
+        for layer in document["layers"]:
+            self.assertEqual(len(layer["tokens"]), document["n_routed_experts"])
+            self.assertEqual(sum(layer["tokens"]), 7 * 2)
+            self.assertEqual(layer["max"], max(layer["tokens"]))
+            self.assertAlmostEqual(layer["max_violation"],
+                                   layer["max"] / layer["mean"] - 1, places=6)
+        table = minke("show", folder, "--experts", "--ids", "1,2,3,4,5,1,2").stdout.decode()
+        self.assertEqual(len(table.splitlines()), 4 + len(document["layers"]))
+        dense = minke("show", MODEL, "--experts")
+        self.assertEqual(dense.returncode, 2)
+        self.assertIn(b"has no experts", dense.stderr)
+        self.assertEqual(minke("show", folder, "--ids", "1").returncode, 2)
+
     def test_list_names_the_model(self):
         names = [row["name"] for row in minke_json("list")["models"]]
         self.assertIn(MODEL, names)

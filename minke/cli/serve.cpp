@@ -93,6 +93,7 @@ class ServeCommand final : public Command {
                                   cpu_level_name(model.device->level()),
                                   model.device->pool().num_threads(), parallel_);
     out.created = unix_seconds();
+    out.expert_loads = [&decoder = *model.model] { return expert_loads(decoder); };
     return out;
   }
 

@@ -19,6 +19,8 @@ void list_models(Api& api, const HttpRequest& request, Responder responder);
 void show_model(Api& api, const HttpRequest& request, Responder responder);
 /// GET /health: counters and sizes, never a prompt.
 void health(Api& api, const HttpRequest& request, Responder responder);
+/// GET /metrics: what /health says, and more, in Prometheus' text format.
+void metrics(Api& api, const HttpRequest& request, Responder responder);
 /// GET /: a page for people.
 void page(Api& api, const HttpRequest& request, Responder responder);
 

@@ -9,6 +9,7 @@ std::span<const Route> routes() {
   static constexpr Route kRoutes[] = {
       {"GET", "/", Role::kPublic, Thread::kServer, page},
       {"GET", "/health", Role::kPublic, Thread::kServer, health},
+      {"GET", "/metrics", Role::kUser, Thread::kServer, metrics},
       {"GET", "/v1/models", Role::kUser, Thread::kServer, list_models},
       {"GET", "/models", Role::kUser, Thread::kServer, list_models},
       {"GET", "/v1/models/", Role::kUser, Thread::kServer, show_model},

@@ -34,6 +34,7 @@ struct Runs::Answer {
   std::vector<TokenLogprob> pending;  // of tokens whose text is still held back
   FinishedAnswer done;                // collected unless the run streams
   std::optional<uint64_t> request;    // the Generator's id, once submit() has returned
+  std::optional<double> token_time;   // when its last token came
   bool finished = false;              // the client has or will get its finish_reason
   bool ended = false;                 // the Generator's last event has come, or it never began
 };
@@ -45,6 +46,7 @@ struct Runs::Run {
   std::vector<Answer> answers;
   std::vector<std::pair<size_t, TokenEvent>> early;  // events that came before the stream was open
   Usage usage;
+  double started = 0;
   size_t num_finished = 0;
   size_t num_ended = 0;
   bool open = false;
@@ -75,6 +77,7 @@ void Runs::start(RunPlan plan, Responder responder) {
     auto run = std::make_unique<Run>();
     run->id = id;
     run->usage.prompt = plan.prompt_tokens;
+    run->started = seconds_now();
     for (size_t i = 0; i < requests.size(); ++i) run->answers.emplace_back(*tokenizer_, plan);
     run->plan = std::move(plan);
     run->responder = std::move(responder);
@@ -188,6 +191,7 @@ void Runs::take_token(Run& run, Answer& answer, size_t index, const TokenEvent& 
   const int32_t token = *event.token;
   ++counts_.generated_tokens;
   ++run.usage.completion;
+  time_token(run, answer);
   if (run.plan.logprobs) answer.pending.push_back({token, event.logprob, event.top_logprobs});
   // The tags may be control tokens, whose text the decoder would leave out.
   const std::string_view bytes = tokenizer_->token_bytes(token);
@@ -208,6 +212,16 @@ void Runs::take_token(Run& run, Answer& answer, size_t index, const TokenEvent& 
   if (!piece.stopped()) return;
   finish_answer(run, index, "stop");
   if (!event.finish && answer.request) cancels_.push_back(*answer.request);
+}
+
+void Runs::time_token(const Run& run, Answer& answer) {
+  const double now = seconds_now();
+  if (answer.token_time) {
+    counts_.next_token.add(now - *answer.token_time);
+  } else {
+    counts_.first_token.add(now - run.started);
+  }
+  answer.token_time = now;
 }
 
 void Runs::deliver(Run& run, Answer& answer, size_t index, AnswerPart part) {
@@ -239,6 +253,7 @@ void Runs::finish_answer(Run& run, size_t index, std::string finish_reason) {
   }
   deliver(run, answer, index, std::move(rest));
   answer.finished = true;
+  ++counts_.finish_reasons[finish_reason];
   answer.done.finish_reason = std::move(finish_reason);
   ++run.num_finished;
   if (run.closed) return;
@@ -249,8 +264,15 @@ void Runs::finish_answer(Run& run, size_t index, std::string finish_reason) {
   if (run.num_finished == run.answers.size()) finish_run(run);
 }
 
-void Runs::finish_run(Run& run) {
+// Before the client hears of the end, so that who has an answer finds it in the counters.
+void Runs::close(Run& run) {
   run.closed = true;
+  counts_.prompt_tokens += run.usage.prompt;
+  counts_.cached_tokens += run.usage.cached;
+}
+
+void Runs::finish_run(Run& run) {
+  close(run);
   ++counts_.completed;
   if (run.plan.stream) {
     if (run.plan.include_usage) {
@@ -268,7 +290,7 @@ void Runs::finish_run(Run& run) {
 // Ends a run that cannot be completed: a stream gets an error event and no [DONE].
 void Runs::fail_run(Run& run, const std::string& message) {
   if (run.closed) return;
-  run.closed = true;
+  close(run);
   ++counts_.cancelled;
   const ApiError error = status_error(503, message);
   if (run.plan.stream && run.open) {
@@ -286,7 +308,7 @@ void Runs::client_left(uint64_t id) {
     const auto found = runs_.find(id);
     if (found == runs_.end() || found->second->closed) return;
     Run& run = *found->second;
-    run.closed = true;
+    close(run);
     ++counts_.cancelled;
     cancel_rest(run);
   }

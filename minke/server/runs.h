@@ -1,6 +1,7 @@
 #pragma once
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "minke/server/answer_format.h"
 #include "minke/server/generator.h"
+#include "minke/server/histogram.h"
 #include "minke/server/http.h"
 
 namespace minke {
@@ -57,6 +59,12 @@ class Runs {
     int64_t cancelled = 0;  ///< clients that left, and cancel_all()
     int64_t generated_tokens = 0;
     double busy_seconds = 0;  ///< with at least one request running
+    // Of the requests that ended, answered or not, what their `usage` says or would have said.
+    int64_t prompt_tokens = 0;
+    int64_t cached_tokens = 0;
+    std::map<std::string, int64_t> finish_reasons;  ///< answers by theirs
+    Histogram first_token;                          ///< seconds from request to first token
+    Histogram next_token;                           ///< seconds from token to token of an answer
   };
   Counts counts() const;
 
@@ -68,7 +76,9 @@ class Runs {
   void process(Run& run, size_t index, const TokenEvent& event);
   void take_token(Run& run, Answer& answer, size_t index, const TokenEvent& event);
   void deliver(Run& run, Answer& answer, size_t index, AnswerPart part);
+  void time_token(const Run& run, Answer& answer);
   void finish_answer(Run& run, size_t index, std::string finish_reason);
+  void close(Run& run);
   void finish_run(Run& run);
   void fail_run(Run& run, const std::string& message);
   void client_left(uint64_t id);

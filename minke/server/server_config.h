@@ -1,8 +1,10 @@
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "minke/engine/request.h"
+#include "minke/models/expert_loads.h"
 #include "minke/server/http.h"
 
 namespace minke {
@@ -56,6 +58,8 @@ struct ServedModel {
   std::string precision;    ///< "int8", "f32", ...: for the page
   std::string description;  ///< one line for the page
   int64_t created = 0;      ///< unix seconds
+  /// How the model's experts were used; empty, or giving nothing, for a model without.
+  std::function<std::vector<LayerLoads>()> expert_loads = {};
 };
 
 }  // namespace minke

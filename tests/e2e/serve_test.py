@@ -96,6 +96,32 @@ class Serve(unittest.TestCase):
         self.assertEqual(status, 200)
         self.assertIn("/v1/chat/completions", page)
 
+    def metrics(self):
+        """Each sample of /metrics by its name with labels."""
+        status, text = self.server.request("/metrics")
+        self.assertEqual(status, 200, text)
+        rows = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in rows}
+
+    def test_metrics_rise_by_what_the_answers_say_they_used(self):
+        before = self.metrics()
+        usages = [self.chat()[1]["usage"], self.chat(max_tokens=3)[1]["usage"],
+                  self.chat(stop=[" "])[1]["usage"]]
+        chunks = self.server.events("/v1/chat/completions",
+                                    {"model": MODEL, "messages": QUESTION, "max_tokens": 9,
+                                     "stream": True, "stream_options": {"include_usage": True}})
+        usages.append(json.loads(chunks[-2])["usage"])
+        after = self.metrics()
+        for counter, field in (("minke_prompt_tokens_total", "prompt_tokens"),
+                               ("minke_generation_tokens_total", "completion_tokens"),
+                               ("minke_cached_prompt_tokens_total", "prompt_cache_hit_tokens")):
+            self.assertEqual(after[counter] - before[counter],
+                             sum(usage[field] for usage in usages), counter)
+        completed = 'minke_requests_total{outcome="completed"}'
+        self.assertEqual(after[completed] - before[completed], 4)
+        self.assertGreater(after["minke_kv_pages"], 0)
+        self.assertFalse([name for name in after if "expert" in name])
+
     def test_bad_requests_get_an_error_document(self):
         for body in (b"{not json", {"model": MODEL}, {"model": MODEL, "messages": "hi"},
                      {"model": MODEL, "messages": QUESTION, "temperature": "hot"}):

@@ -1,6 +1,8 @@
 #include "minke/nn/linear.h"
 
 #include <algorithm>
+#include <deque>
+#include <numeric>
 
 #include "minke/kernels/matmul.h"
 
@@ -49,6 +51,14 @@ ops::Weight weight_to_read(const Parameter& parameter, const Context& context) {
   return parameter.weight(context);
 }
 
+// Rows [begin, end) of x, for a tape too.
+Tensor rows_of(const Context& context, const Tensor& x, int64_t begin, int64_t end) {
+  if (!context.records(x)) return x.rows(begin, end);
+  std::vector<int32_t> rows(static_cast<size_t>(end - begin));
+  std::iota(rows.begin(), rows.end(), static_cast<int32_t>(begin));
+  return ops::gather_rows(context, x, rows);
+}
+
 }  // namespace
 
 Linear::Linear(std::vector<const Parameter*> parts, Precision precision, InputNorm norm)
@@ -56,12 +66,25 @@ Linear::Linear(std::vector<const Parameter*> parts, Precision precision, InputNo
   MK_CHECK(!parts_.empty(), "linear: no weights");
   for (const Parameter* part : parts_) {
     MK_CHECK(part->cols == cols(), "linear: parts of {} and {} inputs", part->cols, cols());
+    const int64_t first_row = rows_;
     rows_ += part->rows;
+    for (Lora lora : part->loras) {
+      lora.row += first_row;
+      add_lora(lora);
+    }
   }
 }
 
 void Linear::will_read() const {
   for (const Parameter* part : parts_) part->value.will_read();
+}
+
+void Linear::add_lora(const Lora& lora) {
+  MK_CHECK(lora.a->cols == cols() && lora.a->rows == lora.b->cols && lora.row >= 0 &&
+               lora.row + lora.b->rows <= rows_,
+           "linear: lora [{}, {}] [{}, {}] at row {} of [{}, {}]", lora.b->rows, lora.b->cols,
+           lora.a->rows, lora.a->cols, lora.row, rows_, cols());
+  loras_.push_back(lora);
 }
 
 Tensor Linear::normed(const Context& context, const Tensor& x) const {
@@ -87,6 +110,15 @@ bool Linear::multiplies_in_f32() const {
 }
 
 Tensor Linear::forward(const Context& context, const Tensor& x) const {
+  if (loras_.empty()) return product(context, x);
+  Tensor y = product(context, x);
+  const Tensor input = normed(context, x);
+  for (const Lora& lora : loras_) y = lora.add_to(context, y, input);
+  return y;
+}
+
+// x W^T without the addends of adapters.
+Tensor Linear::product(const Context& context, const Tensor& x) const {
   if (multiplies_in_f32()) {
     return ops::linear(context, normed(context, x), weight_to_read(*parts_.front(), context));
   }
@@ -125,12 +157,19 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
 Tensor Linear::forward_rows(const Context& context, const Tensor& x, int64_t begin,
                             int64_t end) const {
   MK_CHECK(parts_.size() == 1, "linear: rows of {} parts", parts_.size());
-  const Parameter part = parts_.front()->row_range(begin, end);
+  Parameter part = parts_.front()->row_range(begin, end);
+  std::deque<Parameter> b_parts;  // which the loras point to
+  for (const Lora& lora : loras_) {
+    const int64_t from = std::max(begin, lora.row), to = std::min(end, lora.row + lora.b->rows);
+    if (from >= to) continue;
+    b_parts.push_back(lora.b->row_range(from - lora.row, to - lora.row));
+    part.loras.push_back({lora.a, &b_parts.back(), lora.scale, from - begin});
+  }
   return Linear({&part}, precision_, norm_).forward(context, x);
 }
 
 Tensor Linear::forward_add(const Context& context, const Tensor& x, const Tensor& residual) const {
-  if (!multiplies_in_int8()) return ops::add(context, residual, forward(context, x));
+  if (!fuses_in_int8()) return ops::add(context, residual, forward(context, x));
   check_not_recorded(context, x);
   MK_CHECK(!context.records(residual), "linear: no gradient for int8 products");
   const Int8Rows int8 = quantized(context, x, norm_);
@@ -141,7 +180,7 @@ Tensor Linear::forward_add(const Context& context, const Tensor& x, const Tensor
 }
 
 Tensor Linear::forward_swiglu(const Context& context, const Tensor& x) const {
-  if (!multiplies_in_int8()) return ops::swiglu(context, forward(context, x));
+  if (!fuses_in_int8()) return ops::swiglu(context, forward(context, x));
   check_not_recorded(context, x);
   const Int8Rows int8 = quantized(context, x, norm_);
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_ / 2});
@@ -179,6 +218,20 @@ Tensor Linear::forward_grouped(const Context& context, const Tensor& x,
                                const std::vector<int64_t>& group_rows) {
   MK_CHECK(!linears.empty() && linears.size() == group_rows.size(),
            "linear: {} matrices for {} groups", linears.size(), group_rows.size());
+  Tensor y = product_grouped(context, x, linears, group_rows);
+  int64_t row = 0;
+  for (size_t g = 0; g < linears.size(); row += group_rows[g++]) {
+    if (linears[g]->loras_.empty()) continue;
+    const Tensor input = rows_of(context, x, row, row + group_rows[g]);
+    for (const Lora& lora : linears[g]->loras_) y = lora.add_to(context, y, input, row);
+  }
+  return y;
+}
+
+// forward_grouped() without the addends of adapters.
+Tensor Linear::product_grouped(const Context& context, const Tensor& x,
+                               const std::vector<const Linear*>& linears,
+                               const std::vector<int64_t>& group_rows) {
   const int64_t rows = linears.front()->rows();
   if (all(linears, &Linear::multiplies_in_int8)) {
     return int8_grouped(context, x, linears, group_rows, rows, kernels::matmul_int8_grouped);
@@ -192,7 +245,7 @@ Tensor Linear::forward_grouped(const Context& context, const Tensor& x,
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows});
   int64_t row = 0;
   for (size_t g = 0; g < linears.size(); ++g) {
-    const Tensor part = linears[g]->forward(context, x.rows(row, row + group_rows[g]));
+    const Tensor part = linears[g]->product(context, x.rows(row, row + group_rows[g]));
     std::copy_n(part.data<float>(), part.num_elements(),
                 y.rows(row, row + group_rows[g]).data<float>());
     row += group_rows[g];
@@ -203,7 +256,7 @@ Tensor Linear::forward_grouped(const Context& context, const Tensor& x,
 Tensor Linear::forward_swiglu_grouped(const Context& context, const Tensor& x,
                                       const std::vector<const Linear*>& linears,
                                       const std::vector<int64_t>& group_rows) {
-  if (!all(linears, &Linear::multiplies_in_int8)) {
+  if (!all(linears, &Linear::fuses_in_int8)) {
     return ops::swiglu(context, forward_grouped(context, x, linears, group_rows));
   }
   return int8_grouped(context, x, linears, group_rows, linears.front()->rows() / 2,

@@ -16,10 +16,15 @@ struct InputNorm {
 /// their formats differ). The arithmetic is a property of the Linear: kInt8 quantises x once and
 /// multiplies block-quantised parts in integers; kBf16 rounds x and multiplies the others with dot
 /// products of bf16; the rest, and kF32, compute in f32. With an InputNorm x stands for RMSNorm(x).
+/// What adapters add to the Parameters (Lora) joins the product, computed in f32 in every
+/// precision, before anything else is done with it.
 class Linear {
  public:
   Linear() = default;
   Linear(std::vector<const Parameter*> parts, Precision precision, InputNorm norm = {});
+
+  /// Adds the addend of an adapter; its rows count from the first of all.
+  void add_lora(const Lora& lora);
 
   /// x [n, cols] f32 -> [n, rows]. Under a tape there must be one part and kF32.
   Tensor forward(const Context& context, const Tensor& x) const;
@@ -48,10 +53,15 @@ class Linear {
 
  private:
   Tensor normed(const Context& context, const Tensor& x) const;
+  Tensor product(const Context& context, const Tensor& x) const;
+  bool fuses_in_int8() const { return multiplies_in_int8() && loras_.empty(); }
   void check_not_recorded(const Context& context, const Tensor& x) const;
   bool records_inputs() const { return parts_.front()->inputs != nullptr; }
   bool multiplies_in_int8() const;
   bool multiplies_in_f32() const;
+  static Tensor product_grouped(const Context& context, const Tensor& x,
+                                const std::vector<const Linear*>& linears,
+                                const std::vector<int64_t>& group_rows);
   static bool all(const std::vector<const Linear*>& linears, bool (Linear::*holds)() const);
   template <class Multiply>
   static Tensor int8_grouped(const Context& context, const Tensor& x,
@@ -60,6 +70,7 @@ class Linear {
                              const Multiply& multiply);
 
   std::vector<const Parameter*> parts_;
+  std::vector<Lora> loras_;
   Precision precision_ = Precision::kF32;
   InputNorm norm_;
   int64_t rows_ = 0;

@@ -15,15 +15,47 @@ std::vector<const Linear*> pointers(const std::vector<Linear>& linears) {
   return all;
 }
 
+std::vector<float> transposed(std::span<const float> x, int64_t rows, int64_t cols) {
+  std::vector<float> out(x.size());
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t col = 0; col < cols; ++col) {
+      out[static_cast<size_t>(col * rows + row)] = x[static_cast<size_t>(row * cols + col)];
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
+const Parameter* Mla::absorbed(Parameter parameter) {
+  return absorbed_.emplace_back(std::make_unique<const Parameter>(std::move(parameter))).get();
+}
+
 void Mla::add_head(Precision precision, Parameter k, Parameter v) {
-  const auto linear_of = [&](Parameter& part) {
-    absorbed_.push_back(std::make_unique<const Parameter>(std::move(part)));
-    return Linear({absorbed_.back().get()}, precision);
+  k_b.push_back(Linear({absorbed(std::move(k))}, precision));
+  v_b.push_back(Linear({absorbed(std::move(v))}, precision));
+}
+
+// Of a head whose rows of B are B_k and B_v, W_UK^T gets A^T B_k^T and W_UV gets B_v A.
+void Mla::absorb_lora(const Device& device, const LoraDelta& delta) {
+  const int64_t rank = delta.rank, nope = shape.nope_dim, value = shape.value_dim;
+  const auto packed = [&](int64_t rows, int64_t cols, std::span<const float> values) {
+    return absorbed(packed_parameter(device, DType::kF32, rows, cols, values));
   };
-  k_b.push_back(linear_of(k));
-  v_b.push_back(linear_of(v));
+  const std::span<const float> b(delta.b);
+  const Parameter* a = packed(rank, kv_lora_rank, delta.a);
+  const Parameter* a_transposed =
+      packed(kv_lora_rank, rank, transposed(delta.a, rank, kv_lora_rank));
+  for (int64_t head = 0; head < shape.num_heads; ++head) {
+    const int64_t first = head * (nope + value);
+    const auto b_k = b.subspan(static_cast<size_t>(first * rank), static_cast<size_t>(nope * rank));
+    const auto b_v =
+        b.subspan(static_cast<size_t>((first + nope) * rank), static_cast<size_t>(value * rank));
+    const auto index = static_cast<size_t>(head);
+    k_b[index].add_lora(
+        {packed(rank, nope, transposed(b_k, nope, rank)), a_transposed, delta.scale, 0});
+    v_b[index].add_lora({a, packed(value, rank, b_v), delta.scale, 0});
+  }
 }
 
 Tensor Mla::forward(const Context& context, const Tensor& x, kernels::RopeArgs rope,

@@ -34,14 +34,18 @@ struct Mla {
 
   /// The absorbed form of the next head.
   void add_head(Precision precision, Parameter k, Parameter v);
+  /// What an adapter adds to kv_b, in the absorbed form of all heads; kv_b has it already.
+  void absorb_lora(const Device& device, const LoraDelta& delta);
   /// x + attention(x): [n, hidden] -> [n, hidden]. `rope` rotates x's rows by its head_dim columns;
   /// seq_len is that of a batch without a cache. x may be overwritten.
   Tensor forward(const Context& context, const Tensor& x, kernels::RopeArgs rope, const KvView& kv,
                  int64_t seq_len, int64_t layer) const;
 
  private:
-  // What k_b and v_b are of: kv_b in other words.
+  // What k_b and v_b are of: kv_b, and its addends, in other words.
   std::vector<std::unique_ptr<const Parameter>> absorbed_;
+
+  const Parameter* absorbed(Parameter parameter);
 
   Tensor mix_latents(const Context& context, const Tensor& q_heads, const Tensor& latent,
                      const Tensor& k_rope, const KvView& kv, int64_t layer) const;

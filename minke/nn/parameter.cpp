@@ -164,6 +164,37 @@ Result<const Parameter*> ParameterLoader::made(const PanelMatrix& matrix, Values
   MK_ASSIGN(Parameter parameter, made_part(matrix, values));
   parameter.names = {matrix.name};
   parameter.name_rows = {matrix.rows};
+  return stored(std::move(parameter));
+}
+
+std::span<const LoraDelta> ParameterLoader::deltas(std::string_view name) const {
+  if (adapters_ == nullptr) return {};
+  const auto at = adapters_->find(name);
+  return at == adapters_->end() ? std::span<const LoraDelta>() : at->second;
+}
+
+// The parameter in the store, with what adapters add to its matrices.
+const Parameter* ParameterLoader::stored(Parameter parameter) {
+  int64_t row = 0;
+  for (size_t i = 0; i < parameter.names.size(); row += parameter.name_rows[i++]) {
+    const std::string& name = parameter.names[i];
+    for (const LoraDelta& delta : deltas(name)) {
+      MK_CHECK(delta.rows == parameter.name_rows[i] && delta.cols == parameter.cols,
+               "lora: [{}, {}] for '{}' [{}, {}]", delta.rows, delta.cols, name,
+               parameter.name_rows[i], parameter.cols);
+      const size_t number = parameter.loras.size();
+      const auto add = [&](const char* part, int64_t rows, int64_t cols,
+                           std::span<const float> values) {
+        Parameter made = packed_parameter(device_, DType::kF32, rows, cols, values);
+        made.names = {fmt::format("{}.lora_{}.{}", name, part, number)};
+        made.name_rows = {rows};
+        return &store_.add(std::move(made));
+      };
+      const Parameter* a = add("a", delta.rank, delta.cols, delta.a);
+      const Parameter* b = add("b", delta.rows, delta.rank, delta.b);
+      parameter.loras.push_back({a, b, delta.scale, row});
+    }
+  }
   return &store_.add(std::move(parameter));
 }
 
@@ -278,7 +309,7 @@ Result<std::vector<const Parameter*>> ParameterLoader::matrices(const std::vecto
       parameter.name_rows.push_back(wanted[i].rows);
       file_.drop(infos[i]->bytes);
     }
-    made.push_back(&store_.add(std::move(parameter)));
+    made.push_back(stored(std::move(parameter)));
     first = last;
   }
   return made;

@@ -8,6 +8,7 @@
 #include "minke/base/result.h"
 #include "minke/format/weight_file.h"
 #include "minke/nn/input_record.h"
+#include "minke/nn/lora.h"
 #include "minke/nn/panel_store.h"
 #include "minke/nn/precision.h"
 #include "minke/ops/ops.h"
@@ -27,6 +28,7 @@ struct Parameter {
   /// Where set, each Linear adds what it multiplies this matrix with, while nothing is recorded for
   /// gradients. Whoever sets it owns it and takes it away.
   InputRecord* inputs = nullptr;
+  std::vector<Lora> loras;  ///< what adapters add to the matrix, in their order
 
   /// f32 (f64 in tests) can be trained; block-quantised and half formats are frozen, and so is what
   /// lies in a mapped file.
@@ -37,7 +39,8 @@ struct Parameter {
   Tensor tensor(const Context& context) const;
   ops::Weight weight(const Context& context) const;
   int64_t num_elements() const { return (rows > 0 ? rows : 1) * cols; }
-  /// Rows [begin, end) of a matrix, sharing its memory, without names; begin a multiple of 16.
+  /// Rows [begin, end) of a matrix, sharing its memory, without names and loras; begin a multiple
+  /// of 16.
   Parameter row_range(int64_t begin, int64_t end) const;
 };
 
@@ -69,10 +72,17 @@ class ParameterLoader {
   /// `precision` says what FP8 matrices become, for which there are no products: f32 or bf16 for
   /// those precisions, and q8_0 for int8 (bf16 where the width is no multiple of 32). They keep
   /// their values in f32, and in bf16 where the scales are powers of two. Matrices go to `panels`,
-  /// without it to memory of their own; vectors always do.
+  /// without it to memory of their own; vectors always do. `adapters`: what is added to matrices;
+  /// the names and shapes are the file's (MK_CHECK).
   ParameterLoader(const Device& device, const WeightFile& file, ParameterStore& store,
-                  Precision precision, PanelStore* panels = nullptr)
-      : device_(device), file_(file), store_(store), precision_(precision), panels_(panels) {}
+                  Precision precision, PanelStore* panels = nullptr,
+                  const LoraDeltas* adapters = nullptr)
+      : device_(device),
+        file_(file),
+        store_(store),
+        precision_(precision),
+        panels_(panels),
+        adapters_(adapters) {}
 
   struct Matrix {
     std::string name;
@@ -99,6 +109,9 @@ class ParameterLoader {
   /// The same where the store is not to have it.
   Result<Parameter> made_part(const PanelMatrix& matrix, Values values);
 
+  /// What adapters add to the matrix of that name.
+  std::span<const LoraDelta> deltas(std::string_view name) const;
+
   /// Vectors one after the other in one Parameter: biases of matrices() of the same input.
   Result<const Parameter*> vectors(const std::vector<Matrix>& wanted);
 
@@ -116,6 +129,7 @@ class ParameterLoader {
   void pack_joined(std::span<const Matrix> parts, const WeightInfo* const* infos,
                    const PanelMatrix& matrix, int64_t begin, int64_t end, std::byte* packed) const;
   Result<Parameter> place(const PanelMatrix& matrix, PanelStore::PackRows pack_rows);
+  const Parameter* stored(Parameter parameter);
 
   const Device& device_;
   const WeightFile& file_;
@@ -123,6 +137,7 @@ class ParameterLoader {
   Precision precision_;
   PanelStore* panels_;
   PanelMemory memory_;
+  const LoraDeltas* adapters_;
 };
 
 }  // namespace minke

@@ -21,6 +21,11 @@ Tensor add(const Context& context, const Tensor& a, const Tensor& b);
 /// x + row, a bias: x [n, d], row [d] -> [n, d].
 Tensor add_row(const Context& context, const Tensor& x, const Tensor& row);
 
+/// y [n, d] with scale * block [m, e] added to its part that begins at (row, column). Where nothing
+/// is recorded, y's own memory holds the sum.
+Tensor add_block(const Context& context, const Tensor& y, const Tensor& block, int64_t row,
+                 int64_t column, double scale);
+
 /// RMSNorm over the last dimension, or over each d of it (heads): x [n, g d], weight [d] -> [n, g
 /// d].
 Tensor rms_norm(const Context& context, const Tensor& x, const Tensor& weight, double eps);

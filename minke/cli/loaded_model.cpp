@@ -5,6 +5,7 @@
 
 #include "minke/base/clock.h"
 #include "minke/base/files.h"
+#include "minke/cli/adapter_flags.h"
 #include "minke/cli/weight_placement.h"
 #include "minke/engine/generation_config.h"
 #include "minke/hub/model_store.h"
@@ -112,6 +113,7 @@ void LoadFlags::add_to(Flags& flags) {
                "where weights are: disk is slow and needs little memory; auto: on disk only where "
                "memory is too small");
   flags.add("pin", pin, "bind each thread to a CPU");
+  flags.add("adapter", adapters, kAdapterHelp);
 }
 
 ModelCost LoadedModel::cost(int sequences) const {
@@ -226,6 +228,10 @@ Result<LoadedModel> load(const std::string& name_or_path, const LoadFlags& flags
   options.precision = precision;
   options.context_tokens = loaded.engine_config.context_tokens;
   options.mtp_modules = flags.draft > 0 ? 1 : 0;  // the engine guesses with the first one
+  MK_ASSIGN(const auto adapters, open_adapters(flags.adapters));
+  for (const Adapter& adapter : adapters) loaded.adapters.push_back(adapter.name);
+  MK_ASSIGN(const LoraDeltas deltas, fit_adapters(adapters, weights, config));
+  options.adapters = &deltas;
   MK_ASSIGN(loaded.model,
             place_weights(*loaded.device, *loaded.file, options,
                           {flags.weights, loaded.name, kv_bytes_of(loaded)}, console));

@@ -33,6 +33,7 @@ struct LoadFlags {
   int draft = EngineConfig{}.draft_tokens_max;
   bool pin = false;              ///< bind each thread to a CPU
   std::string weights = "auto";  ///< "memory", "disk", or "auto": disk where memory is too small
+  std::vector<std::string> adapters;  ///< FOLDER or FOLDER:SCALE
 
   void add_to(Flags& flags);
 };
@@ -57,7 +58,8 @@ struct LoadedModel {
   std::optional<ChatTemplate> chat_template;  ///< absent when the file has none
   std::string generation_config;  ///< generation_config.json, where the model came with one
   std::unique_ptr<Model> model;
-  EngineConfig engine_config;  ///< context and KV format from the flags
+  std::vector<std::string> adapters;  ///< their names
+  EngineConfig engine_config;         ///< context and KV format from the flags
   double load_seconds = 0;
 
   /// What a step with one token of each of `sequences` costs. Of a layer's experts it reads as many

@@ -92,6 +92,10 @@ class ServeCommand final : public Command {
                                   model.model->config().architecture, model.precision,
                                   cpu_level_name(model.device->level()),
                                   model.device->pool().num_threads(), parallel_);
+    for (const std::string& adapter : model.adapters) {
+      out.description += ", adapter ";
+      out.description += adapter;
+    }
     out.created = unix_seconds();
     out.expert_loads = [&decoder = *model.model] { return expert_loads(decoder); };
     return out;

@@ -108,15 +108,19 @@ Result<WeightWriter> create_gguf(const fs::path& path, const GgufMetadata& metad
   return writer;
 }
 
+Result<WeightWriter> create_safetensors_file(const fs::path& path,
+                                             std::span<const WeightDeclaration> tensors) {
+  WeightWriter writer(1);
+  MK_TRY(writer.add_file(path, safetensors_header(tensors), tensors));
+  return writer;
+}
+
 Result<WeightWriter> create_safetensors(const fs::path& folder,
                                         std::span<const WeightDeclaration> tensors,
                                         uint64_t shard_bytes_max) {
-  WeightWriter writer(1);
   const std::vector<size_t> sizes = shard_sizes(tensors, shard_bytes_max);
-  if (sizes.size() == 1) {
-    MK_TRY(writer.add_file(folder / "model.safetensors", safetensors_header(tensors), tensors));
-    return writer;
-  }
+  if (sizes.size() == 1) return create_safetensors_file(folder / "model.safetensors", tensors);
+  WeightWriter writer(1);
   Json::Object weight_map;
   auto rest = tensors;
   for (size_t i = 0; i < sizes.size(); ++i) {

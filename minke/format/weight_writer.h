@@ -45,6 +45,8 @@ class WeightWriter {
                                           std::span<const WeightDeclaration>);
   friend Result<WeightWriter> create_safetensors(const std::filesystem::path&,
                                                  std::span<const WeightDeclaration>, uint64_t);
+  friend Result<WeightWriter> create_safetensors_file(const std::filesystem::path&,
+                                                      std::span<const WeightDeclaration>);
 
   explicit WeightWriter(uint64_t alignment) : alignment_(alignment) {}
   /// Opens a file that begins with `header` and goes on with `tensors`.
@@ -78,5 +80,9 @@ inline constexpr uint64_t kShardBytesMax = 5'000'000'000;  // as Hugging Face's 
 Result<WeightWriter> create_safetensors(const std::filesystem::path& folder,
                                         std::span<const WeightDeclaration> tensors,
                                         uint64_t shard_bytes_max = kShardBytesMax);
+
+/// The same in one file of any name.
+Result<WeightWriter> create_safetensors_file(const std::filesystem::path& path,
+                                             std::span<const WeightDeclaration> tensors);
 
 }  // namespace minke

@@ -72,6 +72,11 @@ Result<void> DeepSeekDecoder::load_attention(ParameterLoader& loader, const std:
   MK_ASSIGN(mla.kv_a_norm, loader.vector(prefix + "attn_kv_a_norm.weight", rank));
   const bool in_parts = loader.has(prefix + "attn_k_b.0.weight");
   MK_TRY(in_parts ? load_kv_parts(loader, prefix, mla) : load_kv_b(loader, prefix, mla));
+  if (config.caches_latents) {
+    for (const LoraDelta& delta : loader.deltas(prefix + "attn_kv_b.weight")) {
+      mla.absorb_lora(loader.device(), delta);
+    }
+  }
   MK_ASSIGN(auto output,
             loader.matrices({{prefix + "attn_output.weight", hidden}}, heads * config.v_head_dim));
   mla.output = Linear(std::move(output), precision_);

@@ -139,6 +139,8 @@ struct LoadOptions {
   std::optional<bool> caches_latents = {};
   int64_t mtp_modules = 0;       ///< most of them to load, if the file has any
   PanelStore* panels = nullptr;  ///< where matrices go; without it to memory of their own
+  /// What is added to the matrices: fit_adapters() of this file and config. Read while loading.
+  const LoraDeltas* adapters = nullptr;
 };
 
 /// Reads the shape of a GGUF model: kUsage for an architecture that minke does not have (named,

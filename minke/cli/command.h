@@ -52,6 +52,8 @@ std::unique_ptr<Command> make_convert_command();
 std::unique_ptr<Command> make_export_command();
 /// `quantize SOURCE DESTINATION`: a model in fewer bits.
 std::unique_ptr<Command> make_quantize_command();
+/// `merge MODEL DESTINATION --adapter A`: adapters in a model's weights, or in one adapter.
+std::unique_ptr<Command> make_merge_command();
 /// `rm NAME`: deletes a model from the store after asking.
 std::unique_ptr<Command> make_rm_command();
 /// `tokenize MODEL`: text on standard input to ids, or back.

@@ -26,6 +26,8 @@ constexpr std::array kRows = {
     CommandRow{"export", "Models", "Write a model as convert does, read it back and compare",
                make_export_command},
     CommandRow{"quantize", "Models", "Write a model in fewer bits a weight", make_quantize_command},
+    CommandRow{"merge", "Models", "Write a model with LoRA adapters in its weights",
+               make_merge_command},
     CommandRow{"rm", "Models", "Delete a model from this machine", make_rm_command},
     CommandRow{"tokenize", "Text", "Turn text into token ids and back", make_tokenize_command},
     CommandRow{"render", "Text", "Turn a conversation into the prompt that a model reads",

@@ -44,9 +44,10 @@ struct CompareOptions {
 /// Compares two models: each tensor of one with that of the same name in the other, both decoded;
 /// what the configurations say (by what minke reads of them); and how the tokenizers cut texts of
 /// many kinds, their ids with a meaning, and the chat templates. A GGUF file and a folder are
-/// compared as GGUF, where tensors that are derived from the configuration, MTP modules and a head
-/// that is tied do not count. Streams: memory for two rows, or heads of MLA, a thread. The result
-/// does not depend on the number of threads. Errors: plan_gguf()'s, or kInterrupted.
+/// compared as GGUF, where tensors that are derived from the configuration, the number of MTP
+/// modules that it names and a head that is tied do not count. Streams: memory for two rows, or
+/// heads of MLA, a thread. The result does not depend on the number of threads. Errors:
+/// plan_gguf()'s, or kInterrupted.
 Result<ModelComparison> compare_models(const OpenedModel& a, const OpenedModel& b,
                                        const CompareOptions& options);
 

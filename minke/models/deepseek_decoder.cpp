@@ -91,16 +91,6 @@ DType format_made_from(DType dtype, int64_t cols, Precision precision) {
   return fits ? DType::kQ8_0 : DType::kF32;
 }
 
-std::vector<float> transposed(std::span<const float> x, int64_t rows, int64_t cols) {
-  std::vector<float> out(x.size());
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t col = 0; col < cols; ++col) {
-      out[static_cast<size_t>(col * rows + row)] = x[static_cast<size_t>(row * cols + col)];
-    }
-  }
-  return out;
-}
-
 // The expansion of the latent in one matrix, as Hugging Face's checkpoints have it.
 Result<void> DeepSeekDecoder::load_kv_b(ParameterLoader& loader, const std::string& prefix,
                                         Mla& mla) const {

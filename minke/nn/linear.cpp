@@ -238,8 +238,9 @@ Tensor Linear::product_grouped(const Context& context, const Tensor& x,
   }
   if (all(linears, &Linear::multiplies_in_f32)) {
     std::vector<ops::Weight> weights;
-    for (const Linear* linear : linears)
+    for (const Linear* linear : linears) {
       weights.push_back(weight_to_read(*linear->parts_.front(), context));
+    }
     return ops::linear_grouped(context, x, weights, group_rows);
   }
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows});

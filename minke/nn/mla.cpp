@@ -15,6 +15,8 @@ std::vector<const Linear*> pointers(const std::vector<Linear>& linears) {
   return all;
 }
 
+}  // namespace
+
 std::vector<float> transposed(std::span<const float> x, int64_t rows, int64_t cols) {
   std::vector<float> out(x.size());
   for (int64_t row = 0; row < rows; ++row) {
@@ -24,8 +26,6 @@ std::vector<float> transposed(std::span<const float> x, int64_t rows, int64_t co
   }
   return out;
 }
-
-}  // namespace
 
 const Parameter* Mla::absorbed(Parameter parameter) {
   return absorbed_.emplace_back(std::make_unique<const Parameter>(std::move(parameter))).get();

@@ -1,11 +1,15 @@
 #pragma once
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "minke/nn/attention.h"
 #include "minke/nn/linear.h"
 
 namespace minke {
+
+/// x [rows, cols], row-major, as [cols, rows].
+std::vector<float> transposed(std::span<const float> x, int64_t rows, int64_t cols);
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, 2.1; -V3, eq. 1-11), in two forms
 /// from one set of weights:

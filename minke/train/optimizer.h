@@ -1,29 +1,53 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "minke/base/result.h"
 #include "minke/tensor/device.h"
-#include "minke/tensor/tensor.h"
+#include "minke/train/trained_tensor.h"
 
 namespace minke {
 
-/// A weight, its gradient, and how it is trained. Both f32, contiguous, of one shape.
-struct TrainedTensor {
-  Tensor weight;
-  Tensor gradient;
-  bool decays = true;  ///< weight decay applies (matrices: yes; norms and biases: no)
+/// What a step is taken with.
+struct OptimizerStep {
+  double learning_rate = 0.0;
+  double gradient_scale = 1.0;  ///< multiplies every gradient as it is read: clip_scale()
 };
 
-/// The square root of the sum of squares of all gradients. Summed in f64 over chunks of fixed size,
-/// so the bits do not depend on the threads. Undefined gradients count as zero.
-double gradient_norm(const Device& device, std::span<const TrainedTensor> tensors);
+/// What an optimizer remembers, for checkpoints.
+struct OptimizerState {
+  struct Entry {
+    std::string name;
+    Tensor value;  ///< shares the optimizer's memory; a loaded one may lie in a mapped file
+  };
+  int64_t num_steps = 0;
+  std::vector<Entry> tensors;
+};
 
-/// Scales all gradients in place so that their norm is at most `norm_max`, as
-/// torch.nn.utils.clip_grad_norm_ does: by min(1, norm_max / (norm + 1e-6)). Returns the norm
-/// before.
-double clip_gradient_norm(const Device& device, std::span<const TrainedTensor> tensors,
-                          double norm_max);
+/// Changes weights by their gradients.
+///
+/// Life: 1. the first step() makes the state, zero; 2. each step is given the same tensors in the
+/// same order (one whose gradient is undefined is left alone); 3. state() and load_state() carry it
+/// over a restart to the bit. The bits of a step do not depend on the threads.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  virtual void step(const Device& device, std::span<const TrainedTensor> tensors,
+                    const OptimizerStep& step) = 0;
+
+  virtual int64_t num_steps() const = 0;
+  /// The memory that the state of these tensors takes.
+  virtual uint64_t state_bytes(std::span<const TrainedTensor> tensors) const = 0;
+  /// Before step 1 it has no tensors.
+  virtual OptimizerState state() const = 0;
+  /// Takes a copy of a state() of the same tensors. kCorrupt when an entry is missing or has
+  /// another shape or format than this optimizer's, which then is as it was.
+  virtual Result<void> load_state(std::span<const TrainedTensor> tensors,
+                                  const OptimizerState& state) = 0;
+};
 
 /// AdamW's constants, named as PyTorch names them.
 struct AdamWConfig {
@@ -31,6 +55,7 @@ struct AdamWConfig {
   double beta2 = 0.95;
   double epsilon = 1e-8;
   double weight_decay = 0.1;
+  DType moments = DType::kF32;  ///< or kBf16
 };
 
 /// AdamW (Loshchilov and Hutter 2019) as torch.optim.AdamW computes it; t = 1 for the first step:
@@ -38,26 +63,12 @@ struct AdamWConfig {
 ///   w -= lr decay w;   m = beta1 m + (1 - beta1) g;   v = beta2 v + (1 - beta2) g^2
 ///   w -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
 ///
-/// The moments are f32, made zero at the first step, and belong to the tensors by their place in
-/// the list, which must be the same at every step. Elements are independent, so weights may lie in
-/// any layout; zero padding with zero gradients stays zero.
-class AdamW {
- public:
-  explicit AdamW(const AdamWConfig& config) : config_(config) {}
-
-  /// One step with the given learning rate; a tensor with an undefined gradient is left alone.
-  void step(const Device& device, std::span<const TrainedTensor> tensors, double learning_rate);
-
-  int64_t num_steps() const { return num_steps_; }
-  /// First and second moments, in the order of the list (for checkpoints). Empty before step 1.
-  const std::vector<Tensor>& first_moments() const { return first_; }
-  const std::vector<Tensor>& second_moments() const { return second_; }
-
- private:
-  AdamWConfig config_;
-  int64_t num_steps_ = 0;
-  std::vector<Tensor> first_;
-  std::vector<Tensor> second_;
-};
+/// Moments in bf16 (as DeepSeek-V3's, section 3.3.3) take half the memory: the step uses m and v in
+/// f32, and stores them rounded at random, by a hash of t and the element. Rounded to nearest, v
+/// would stand still: with beta2 = 0.999 a step changes it by less than half of bf16's unit.
+///
+/// Elements are independent, so weights may lie in any layout; zero padding with zero gradients
+/// stays zero.
+std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config);
 
 }  // namespace minke

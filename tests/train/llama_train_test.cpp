@@ -16,7 +16,8 @@
 #include "minke/kernels/packed.h"
 #include "minke/models/model.h"
 #include "minke/ops/ops.h"
-#include "minke/train/optimizer.h"
+#include "minke/train/adamw.h"
+#include "minke/train/gradient_norm.h"
 
 namespace minke {
 namespace {
@@ -181,7 +182,7 @@ TrainingRun train(const Device& device, int num_steps) {
     }
     run.losses.push_back(*loss.data<float>());
     run.grad_norms.push_back(clip_gradient_norm(device, tensors, 1.0));
-    optimizer.step(device, tensors, 1e-3);
+    optimizer.step(device, tensors, {1e-3});
   }
   for (const Parameter& parameter : model->parameters().parameters()) {
     add_row_major(device, parameter, parameter.value, run.weights);

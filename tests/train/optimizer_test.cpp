@@ -1,12 +1,13 @@
 // Goal: AdamW and clipping follow their formulas on any layout and number of threads. Method: the
 // formula in f64, worked out element by element, over several steps.
-#include "minke/train/optimizer.h"
+#include "minke/train/adamw.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "minke/base/random.h"
+#include "minke/train/gradient_norm.h"
 
 namespace minke {
 namespace {
@@ -29,7 +30,7 @@ TEST(AdamWTest, FollowsTheFormulaOverSeveralSteps) {
     for (int t = 1; t <= 4; ++t) {
       const double rate = 0.01 * t;
       const TrainedTensor trained{weight, random_tensor(random, 70001), decays};
-      optimizer.step(device, {&trained, 1}, rate);
+      optimizer.step(device, {&trained, 1}, {rate});
       for (size_t i = 0; i < w.size(); ++i) {
         const double g = trained.gradient.data<float>()[i];
         if (decays) w[i] -= rate * config.weight_decay * w[i];
@@ -55,7 +56,7 @@ TEST(AdamWTest, ZeroPaddingAndTensorsWithoutGradientStayAsTheyAre) {
       {Tensor::zeros(DType::kF32, {64}), Tensor::zeros(DType::kF32, {64}), true},
       {still, Tensor(), true}};
   AdamW optimizer({});
-  for (int step = 0; step < 3; ++step) optimizer.step(device, tensors, 0.1);
+  for (int step = 0; step < 3; ++step) optimizer.step(device, tensors, {0.1});
   for (const float value : tensors[0].weight.span<float>()) EXPECT_EQ(value, 0.0f);
   EXPECT_TRUE(std::equal(before.begin(), before.end(), still.span<float>().begin()));
 }

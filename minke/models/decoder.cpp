@@ -35,6 +35,9 @@ Result<void> Decoder::read_rope_divisors(const WeightFile& file) {
 Result<void> Decoder::load(const Device& device, const WeightFile& file,
                            const LoadOptions& options) {
   ParameterLoader loader(device, file, store_, options.precision, options.panels, options.adapters);
+  MK_CHECK(!options.trains_weights || options.precision == Precision::kF32,
+           "decoder: weights are trained in f32");
+  if (options.trains_weights) loader.decode_matrices();
   MK_ASSIGN(auto embedding,
             loader.matrices({{"token_embd.weight", config_.vocab_size}}, config_.hidden_size));
   embedding_ = embedding.front();

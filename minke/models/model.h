@@ -141,6 +141,8 @@ struct LoadOptions {
   PanelStore* panels = nullptr;  ///< where matrices go; without it to memory of their own
   /// What is added to the matrices: fit_adapters() of this file and config. Read while loading.
   const LoraDeltas* adapters = nullptr;
+  /// Matrices of every format are decoded to f32: full weights are to be trained. With kF32 only.
+  bool trains_weights = false;
 };
 
 /// Reads the shape of a GGUF model: kUsage for an architecture that minke does not have (named,

@@ -200,6 +200,7 @@ const Parameter* ParameterLoader::stored(Parameter parameter) {
 
 // The format in which a matrix lies in memory.
 DType ParameterLoader::packed_dtype(const WeightInfo& info) const {
+  if (decodes_) return DType::kF32;
   if (info.dtype != DType::kF8E4M3) return info.dtype;
   if (precision_ == Precision::kF32) return DType::kF32;
   const bool fits_blocks = info.shape.back() % dtype_info(DType::kQ8_0).block_size == 0;

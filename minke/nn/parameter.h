@@ -91,6 +91,9 @@ class ParameterLoader {
 
   const Device& device() const { return device_; }
 
+  /// From now on matrices of every format become f32, so that they can be trained.
+  void decode_matrices() { decodes_ = true; }
+
   /// A vector of `cols` elements, decoded to f32.
   Result<const Parameter*> vector(const std::string& name, int64_t cols);
 
@@ -138,6 +141,7 @@ class ParameterLoader {
   PanelStore* panels_;
   PanelMemory memory_;
   const LoraDeltas* adapters_;
+  bool decodes_ = false;
 };
 
 }  // namespace minke

@@ -51,6 +51,19 @@ TEST_F(ParameterTest, NeighboursOfOneFormatShareAParameter) {
   EXPECT_FALSE((*made)[0]->trainable());
 }
 
+TEST_F(ParameterTest, MatricesOfAllFormatsCanBeTrainedWhenDecoded) {
+  const auto q = weights_.add("q", DType::kQ8_0, {32, 64});
+  const auto k = weights_.add("k", DType::kBf16, {32, 64});
+  const GgufFile file = weights_.file();
+  ParameterLoader loader(device_, file, store_, Precision::kF32);
+  loader.decode_matrices();
+  const auto made = loader.matrices({{"q", 32}, {"k", 32}}, 64);
+  ASSERT_TRUE(made) << made.error().message;
+  ASSERT_EQ(made->size(), 1u);
+  EXPECT_EQ(unpacked(*made->front()), joined(q, k));
+  EXPECT_TRUE(made->front()->trainable());
+}
+
 TEST_F(ParameterTest, AMatrixThatEndsInsideAPanelIsNotJoined) {
   const auto a = weights_.add("a", DType::kF32, {17, 8});
   const auto b = weights_.add("b", DType::kF32, {16, 8});

@@ -13,12 +13,6 @@
 namespace minke {
 namespace {
 
-// Row r of a head in halves is one of pair r, or r - half, of GGUF's neighbouring pairs.
-int64_t paired_row(int64_t row, int64_t head_dim) {
-  const int64_t head = row / head_dim, r = row % head_dim, half = head_dim / 2;
-  return head * head_dim + r % half * 2 + r / half;
-}
-
 class HfPlanner {
  public:
   HfPlanner(const GgufFile& file, const ModelConfig& config, std::optional<DType> type)
@@ -139,6 +133,11 @@ class HfPlanner {
 };
 
 }  // namespace
+
+int64_t paired_row(int64_t row, int64_t head_dim) {
+  const int64_t head = row / head_dim, r = row % head_dim, half = head_dim / 2;
+  return head * head_dim + r % half * 2 + r / half;
+}
 
 bool keeps_format(std::string_view hf_name) {
   return hf_name.ends_with(".e_score_correction_bias");

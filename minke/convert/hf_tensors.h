@@ -12,6 +12,10 @@ namespace minke {
 /// router changes which experts are chosen.
 bool keeps_format(std::string_view hf_name);
 
+/// Where GGUF's rows of Llama's queries and keys, in neighbouring pairs (2i, 2i + 1) of each head,
+/// have row `row` of Hugging Face's halves (i, i + head_dim / 2).
+int64_t paired_row(int64_t row, int64_t head_dim);
+
 /// Plans the tensors of a GGUF file as Hugging Face's checkpoints have them: what plan_gguf() does,
 /// undone. Without a type, block formats become bf16 and the rest stays as it is. rope_freqs.weight
 /// is left to the config. `file` must outlive the plan. kUsage for a tensor that has no name there,

@@ -115,7 +115,7 @@ Result<const Parameter*> ParameterLoader::vectors(const std::vector<Matrix>& wan
     }
     infos.push_back(info);
     parameter.names.push_back(name);
-    parameter.name_rows.push_back(1);
+    parameter.name_rows.push_back(count);
     parameter.cols += count;
   }
   parameter.value = Tensor::zeros(DType::kF32, {parameter.cols});

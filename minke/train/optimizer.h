@@ -71,4 +71,30 @@ struct AdamWConfig {
 /// stays zero.
 std::unique_ptr<Optimizer> make_adamw(const AdamWConfig& config);
 
+/// How Muon's update is scaled to the shape [rows, cols] of a matrix.
+enum class MuonScale {
+  kOriginal,       ///< sqrt(max(1, rows / cols)): rates about 0.02 (Keller Jordan)
+  kMatchRmsAdamW,  ///< 0.2 sqrt(max(rows, cols)): AdamW's rates (Moonlight, arXiv 2502.16982)
+};
+
+/// Muon's constants; `rest` is for what is no matrix.
+struct MuonConfig {
+  double momentum = 0.95;
+  double weight_decay = 0.1;
+  MuonScale scale = MuonScale::kMatchRmsAdamW;
+  double rest_rate = 1.0;  ///< AdamW's learning rate, as a multiple of Muon's
+  AdamWConfig rest;
+};
+
+/// Muon (kellerjordan.github.io/posts/muon) as torch.optim.Muon computes it, with Nesterov's
+/// momentum, in f32 where PyTorch iterates in bf16:
+///
+///   b = momentum b + (1 - momentum) g;   u = (1 - momentum) g + momentum b
+///   X = u / |u|;  5 times: A = X X^T, X = 3.4445 X + (-4.775 A + 2.0315 A A) X
+///   w -= lr decay w;   w -= lr scale X
+///
+/// for each matrix of TrainedTensor::matrix_rows; all else is AdamW's. Half of AdamW's state. Cost
+/// of a matrix of n x m, n <= m: 10 (2 n n m + n n n) flops.
+std::unique_ptr<Optimizer> make_muon(const MuonConfig& config);
+
 }  // namespace minke

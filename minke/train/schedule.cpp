@@ -4,26 +4,10 @@
 #include <cmath>
 #include <numbers>
 
+#include "minke/train/word.h"
+
 namespace minke {
 namespace {
-
-template <class Kind>
-struct Word {
-  std::string_view word;
-  Kind kind;
-};
-
-// The kind that `word` stands for, or kUsage with all words.
-template <class Kind, size_t kCount>
-Result<Kind> find_word(std::string_view setting, std::string_view word,
-                       const Word<Kind> (&words)[kCount]) {
-  std::string known;
-  for (const Word<Kind>& each : words) {
-    if (each.word == word) return each.kind;
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", each.word);
-  }
-  return fail(ErrorCode::kUsage, "{} is '{}' when it should be one of {}", setting, word, known);
-}
 
 // From 1 down to 0 while x goes from 0 to 1.
 double half_cosine(double x) { return 0.5 * (1.0 + std::cos(std::numbers::pi * x)); }

@@ -125,6 +125,7 @@ TEST_P(OptimizerStateTest, AStateOfNoStepsIsABeginning) {
 INSTANTIATE_TEST_SUITE_P(
     All, OptimizerStateTest,
     testing::Values(Case{"adamw", [] { return make_adamw({}); }},
+                    Case{"muon", [] { return make_muon({}); }},
                     Case{"adamw_bf16", [] { return make_adamw({.moments = DType::kBf16}); }}),
     [](const auto& each) { return std::string(each.param.name); });
 

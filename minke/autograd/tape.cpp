@@ -94,6 +94,14 @@ void Tape::backward(const Device& device, const Tensor& loss, double seed) {
   for (Variable& variable : variables_) variable.grad_is_ours = false;
 }
 
+void Tape::resume(const Tensor& value, const Tensor& grad) {
+  MK_CHECK(!nodes_.empty() && nodes_.back().output == value.var() &&
+               grad.shape() == value.shape() && grad.dtype() == value.dtype(),
+           "tape: cannot resume from {} with a gradient {}", value.shape().text(),
+           grad.shape().text());
+  variables_[value.var() - 1].grad = grad.with_var(0);
+}
+
 Tensor Tape::grad(const Tensor& value) const {
   MK_CHECK(value.var() != 0 && value.var() <= variables_.size(),
            "tape: value {} has no name on this tape", value.shape().text());

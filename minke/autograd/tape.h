@@ -37,6 +37,13 @@ class Tape {
   /// leaves are summed over all uses, in the reverse order of the forward.
   void backward(const Device& device, const Tensor& loss, double seed = 1.0);
 
+  /// For a BackwardFn that has just recorded its op's inner steps on this tape (recompute.h):
+  /// backward() goes on with them, from `value`, whose gradient is `grad`.
+  void resume(const Tensor& value, const Tensor& grad);
+  /// Whether a step is being recorded that was computed before: what counts steps leaves it out.
+  bool recomputes() const { return recomputes_; }
+  void set_recomputes(bool recomputes) { recomputes_ = recomputes; }
+
   /// The gradient of a leaf after backward(); undefined if none reached it. (Those of other values
   /// are dropped as soon as they are used.)
   Tensor grad(const Tensor& value) const;
@@ -65,6 +72,7 @@ class Tape {
   std::vector<Variable> variables_;
   std::vector<Tensor> leaves_;                        // keeps their addresses taken
   std::unordered_map<const void*, VarId> leaf_vars_;  // by address of the leaf's elements
+  bool recomputes_ = false;
 };
 
 }  // namespace minke

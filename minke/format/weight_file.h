@@ -41,6 +41,11 @@ class WeightFile {
   virtual const std::vector<WeightInfo>& weights() const = 0;
   /// The tensor of that name, or nullptr.
   virtual const WeightInfo* find(std::string_view name) const = 0;
+  /// The same for a reader that is going to ask for this shape, in which tensors that are in no
+  /// file are made on demand. The reader checks the shape that it gets.
+  virtual const WeightInfo* find_shaped(std::string_view name, const Shape&) const {
+    return find(name);
+  }
   /// Tells the system that these bytes of the file will not be read again (they have been packed).
   virtual void drop(std::span<const std::byte> bytes) const = 0;
 };

@@ -59,6 +59,14 @@ Tensor rows_of(const Context& context, const Tensor& x, int64_t begin, int64_t e
   return ops::gather_rows(context, x, rows);
 }
 
+// part(0), part(1) and so on, `count` of them, as columns of one tensor.
+template <class Part>
+Tensor beside_one_another(const Context& context, size_t count, const Part& part) {
+  Tensor y = part(0);
+  for (size_t i = 1; i < count; ++i) y = ops::concat_columns(context, y, part(i));
+  return y;
+}
+
 }  // namespace
 
 Linear::Linear(std::vector<const Parameter*> parts, Precision precision, InputNorm norm)
@@ -105,8 +113,10 @@ bool Linear::multiplies_in_int8() const {
          is_block_quantized(parts_.front()->dtype) && !records_inputs();
 }
 
-bool Linear::multiplies_in_f32() const {
-  return precision_ == Precision::kF32 && parts_.size() == 1 && !records_inputs();
+bool Linear::multiplies_in_f32() const { return parts_.size() == 1 && multiplies_parts_in_f32(); }
+
+bool Linear::multiplies_parts_in_f32() const {
+  return precision_ == Precision::kF32 && !records_inputs();
 }
 
 Tensor Linear::forward(const Context& context, const Tensor& x) const {
@@ -121,6 +131,12 @@ Tensor Linear::forward(const Context& context, const Tensor& x) const {
 Tensor Linear::product(const Context& context, const Tensor& x) const {
   if (multiplies_in_f32()) {
     return ops::linear(context, normed(context, x), weight_to_read(*parts_.front(), context));
+  }
+  if (context.tape != nullptr && multiplies_parts_in_f32()) {
+    const Tensor input = normed(context, x);
+    return beside_one_another(context, parts_.size(), [&](size_t part) {
+      return ops::linear(context, input, weight_to_read(*parts_[part], context));
+    });
   }
   check_not_recorded(context, x);
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows_});
@@ -236,12 +252,18 @@ Tensor Linear::product_grouped(const Context& context, const Tensor& x,
   if (all(linears, &Linear::multiplies_in_int8)) {
     return int8_grouped(context, x, linears, group_rows, rows, kernels::matmul_int8_grouped);
   }
-  if (all(linears, &Linear::multiplies_in_f32)) {
-    std::vector<ops::Weight> weights;
-    for (const Linear* linear : linears) {
-      weights.push_back(weight_to_read(*linear->parts_.front(), context));
-    }
-    return ops::linear_grouped(context, x, weights, group_rows);
+  const size_t num_parts = linears.front()->parts_.size();
+  if (all(linears, &Linear::multiplies_parts_in_f32) &&
+      (context.tape != nullptr || num_parts == 1)) {
+    return beside_one_another(context, num_parts, [&](size_t part) {
+      std::vector<ops::Weight> weights;
+      for (const Linear* linear : linears) {
+        MK_CHECK(linear->parts_.size() == num_parts, "linear: groups of {} and {} parts",
+                 linear->parts_.size(), num_parts);
+        weights.push_back(weight_to_read(*linear->parts_[part], context));
+      }
+      return ops::linear_grouped(context, x, weights, group_rows);
+    });
   }
   const Tensor y = context.empty(DType::kF32, {x.size(0), rows});
   int64_t row = 0;

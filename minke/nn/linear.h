@@ -26,7 +26,7 @@ class Linear {
   /// Adds the addend of an adapter; its rows count from the first of all.
   void add_lora(const Lora& lora);
 
-  /// x [n, cols] f32 -> [n, rows]. Under a tape there must be one part and kF32.
+  /// x [n, cols] f32 -> [n, rows]. Where something is recorded it must be kF32.
   Tensor forward(const Context& context, const Tensor& x) const;
   /// residual + forward(context, x). Where nothing is recorded, residual's own memory may hold the
   /// sum.
@@ -59,6 +59,7 @@ class Linear {
   bool records_inputs() const { return parts_.front()->inputs != nullptr; }
   bool multiplies_in_int8() const;
   bool multiplies_in_f32() const;
+  bool multiplies_parts_in_f32() const;
   static Tensor product_grouped(const Context& context, const Tensor& x,
                                 const std::vector<const Linear*>& linears,
                                 const std::vector<int64_t>& group_rows);

@@ -14,12 +14,13 @@ Tensor Moe::forward(const Context& context, const Tensor& x) const {
   std::vector<const Linear*> gate_ups, downs;
   std::vector<int64_t> group_rows;
   std::vector<int32_t> rows, slots(chosen.ids.size());
+  const bool again = context.tape != nullptr && context.tape->recomputes();
   for (size_t expert = 0; expert < experts.size(); ++expert) {
     if (choices_of[expert].empty()) continue;
     gate_ups.push_back(&experts[expert].gate_up);
     downs.push_back(&experts[expert].down);
     group_rows.push_back(static_cast<int64_t>(choices_of[expert].size()));
-    loads.add(expert, group_rows.back());
+    if (!again) loads.add(expert, group_rows.back());
     for (const int32_t choice : choices_of[expert]) {
       slots[static_cast<size_t>(choice)] = static_cast<int32_t>(rows.size());
       rows.push_back(static_cast<int32_t>(choice / args.top_k));

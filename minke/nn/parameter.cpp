@@ -86,7 +86,7 @@ int64_t ParameterStore::num_elements() const {
 }
 
 Result<const WeightInfo*> ParameterLoader::find(const std::string& name, const Shape& shape) {
-  const WeightInfo* info = file_.find(name);
+  const WeightInfo* info = file_.find_shaped(name, shape);
   if (info == nullptr) return fail(ErrorCode::kCorrupt, "the file has no tensor '{}'", name);
   if (!(info->shape == shape)) {
     return fail(ErrorCode::kCorrupt, "tensor '{}' has shape {} when it should be {}", name,

@@ -60,6 +60,8 @@ std::unique_ptr<Command> make_rm_command();
 std::unique_ptr<Command> make_tokenize_command();
 /// `render MODEL --messages F`: a conversation as the text that a model reads.
 std::unique_ptr<Command> make_render_command();
+/// `runs list|show|compare|report|events`: training runs, from their folders.
+std::unique_ptr<Command> make_runs_command();
 /// `eval perplexity`: how well a model predicts a text.
 std::unique_ptr<Command> make_eval_command();
 /// `logits`: what a model makes of token ids, number by number.

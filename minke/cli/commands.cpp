@@ -32,6 +32,8 @@ constexpr std::array kRows = {
     CommandRow{"tokenize", "Text", "Turn text into token ids and back", make_tokenize_command},
     CommandRow{"render", "Text", "Turn a conversation into the prompt that a model reads",
                make_render_command},
+    CommandRow{"runs", "Train", "List, show and compare training runs, and write reports of them",
+               make_runs_command},
     CommandRow{"eval", "Judge", "Measure how well a model does", make_eval_command},
     CommandRow{"logits", "Judge", "Print the logits that a model gives for token ids",
                make_logits_command},

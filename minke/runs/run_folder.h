@@ -18,8 +18,8 @@ const char* run_state_name(RunState state);
 /// What a run is begun with.
 struct RunStart {
   std::string stage;        ///< "pretrain", "sft", "dpo"
-  Json config;              ///< every setting as it holds, with its defaults
-  Json environment;         ///< run_environment(), and what the stage knows beside
+  Json config{};            ///< every setting as it holds, with its defaults
+  Json environment{};       ///< run_environment(), and what the stage knows beside
   bool event_file = false;  ///< metrics go to a TensorBoard event file, too
 };
 

@@ -8,6 +8,12 @@
 namespace minke::kernels {
 namespace {
 
+// One number a row of the logits, in one row or one column.
+bool one_a_row(const ConstView& values, const ConstView& logits) {
+  return values.rows * values.cols == logits.rows && values.dtype == logits.dtype &&
+         (values.rows <= 1 || values.stride == values.cols);
+}
+
 template <class T>
 T row_max(const T* x, int64_t count) {
   T lanes[16];
@@ -52,10 +58,8 @@ void row_grad(const T* logits, int64_t vocab, int32_t target, T scale, T* d_logi
 
 void cross_entropy(const Device& device, const ConstView& logits, const int32_t* targets,
                    const View& losses) {
-  MK_CHECK(losses.rows * losses.cols == logits.rows && losses.dtype == logits.dtype &&
-               (losses.rows <= 1 || losses.stride == losses.cols),
-           "cross_entropy: logits [{}, {}], losses [{}, {}]", logits.rows, logits.cols, losses.rows,
-           losses.cols);
+  MK_CHECK(one_a_row(losses, logits), "cross_entropy: logits [{}, {}], losses [{}, {}]",
+           logits.rows, logits.cols, losses.rows, losses.cols);
   with_float_type("cross_entropy", logits.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto body = [&](int64_t begin, int64_t end, int) {
@@ -70,16 +74,16 @@ void cross_entropy(const Device& device, const ConstView& logits, const int32_t*
 }
 
 void cross_entropy_grad(const Device& device, const ConstView& logits, const int32_t* targets,
-                        double scale, const View& d_logits) {
+                        const ConstView& scales, const View& d_logits) {
   MK_CHECK(logits.rows == d_logits.rows && logits.cols == d_logits.cols &&
-               logits.dtype == d_logits.dtype,
+               logits.dtype == d_logits.dtype && one_a_row(scales, logits),
            "cross_entropy_grad: logits [{}, {}] to [{}, {}]", logits.rows, logits.cols,
            d_logits.rows, d_logits.cols);
   with_float_type("cross_entropy_grad", logits.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto body = [&](int64_t begin, int64_t end, int) {
       for (int64_t row = begin; row < end; ++row) {
-        row_grad<T>(logits.row<T>(row), logits.cols, targets[row], static_cast<T>(scale),
+        row_grad<T>(logits.row<T>(row), logits.cols, targets[row], scales.row<T>(0)[row],
                     d_logits.row<T>(row));
       }
     };

@@ -25,6 +25,23 @@ void rms_norm(const Device& device, const ConstView& x, const ConstView& w, doub
 void rms_norm_grad(const Device& device, const ConstView& x, const ConstView& w, double eps,
                    const ConstView& dy, const View& dx, const View& dw);
 
+/// y = (x - mean) / sqrt(variance + eps) * w + b for each row, the variance being the mean square
+/// of x - mean (LayerNorm; Ba et al. 2016). w, b: [1, cols]; b may have no data: no bias.
+void layer_norm(const Device& device, const ConstView& x, const ConstView& w, const ConstView& b,
+                double eps, const View& y);
+/// Its gradients; dx, dw and db (which may have no data) are overwritten. dw and db sum over rows
+/// in order.
+void layer_norm_grad(const Device& device, const ConstView& x, const ConstView& w, double eps,
+                     const ConstView& dy, const View& dx, const View& dw, const View& db);
+
+/// GELU (Hendrycks and Gimpel 2016), x Phi(x), or its approximation by a tanh (GPT-2).
+enum class GeluForm { kErf, kTanh };
+/// y may be x. In f32 Phi is within 2e-7.
+void gelu(const Device& device, const ConstView& x, GeluForm form, const View& y);
+/// dx = dy * the derivative at x. dx may be dy.
+void gelu_grad(const Device& device, const ConstView& x, const ConstView& dy, GeluForm form,
+               const View& dx);
+
 /// y = silu(gate) * up, silu(g) = g / (1 + exp(-g)): gate_up [n, 2 f] holds gate, then up; y [n,
 /// f].
 void swiglu(const Device& device, const ConstView& gate_up, const View& y);
@@ -57,8 +74,9 @@ void embedding_grad(const Device& device, const ConstView& dy, const int32_t* id
 /// (ignored).
 void cross_entropy(const Device& device, const ConstView& logits, const int32_t* targets,
                    const View& losses);
-/// d_logits[i] = (softmax(logits[i]) - onehot) * scale, 0 for ignored rows. May be logits.
+/// d_logits[i] = (softmax(logits[i]) - onehot) * scales[i], 0 for ignored rows. May be logits.
+/// `scales` has the shape of cross_entropy()'s losses.
 void cross_entropy_grad(const Device& device, const ConstView& logits, const int32_t* targets,
-                        double scale, const View& d_logits);
+                        const ConstView& scales, const View& d_logits);
 
 }  // namespace minke::kernels

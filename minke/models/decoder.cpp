@@ -96,10 +96,25 @@ void Decoder::check_positions(const ForwardBatch& batch) const {
   }
 }
 
-Tensor Decoder::forward(const Context& context, const ForwardBatch& batch, Tensor* hidden) const {
+Tensor Decoder::states(const Context& context, const ForwardBatch& batch) const {
   check_positions(batch);
   Tensor x = ops::embedding(context, embedding_->weight(context), batch.tokens);  // [n, hidden]
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) x = block(context, x, batch, i);
+  return x;
+}
+
+Tensor Decoder::loss(const Context& context, const ForwardBatch& batch,
+                     std::span<const int32_t> targets, double divisor) const {
+  return head_.cross_entropy(context, states(context, batch), targets, divisor);
+}
+
+Tensor Decoder::log_probs(const Context& context, const ForwardBatch& batch,
+                          std::span<const int32_t> targets) const {
+  return head_.log_probs(context, states(context, batch), targets);
+}
+
+Tensor Decoder::forward(const Context& context, const ForwardBatch& batch, Tensor* hidden) const {
+  const Tensor x = states(context, batch);
   if (hidden != nullptr) {
     *hidden = ops::rms_norm(context, x, norm_->tensor(context), config_.rms_norm_eps);
   }

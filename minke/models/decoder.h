@@ -21,6 +21,10 @@ class Decoder : public Model {
   Tensor forward(const Context& context, const ForwardBatch& batch, Tensor* hidden) const final;
   Tensor forward_mtp(const Context& context, const ForwardBatch& batch, int64_t depth,
                      Tensor& hidden) const final;
+  Tensor loss(const Context& context, const ForwardBatch& batch, std::span<const int32_t> targets,
+              double divisor) const final;
+  Tensor log_probs(const Context& context, const ForwardBatch& batch,
+                   std::span<const int32_t> targets) const final;
   /// See expert_loads().
   std::vector<LayerLoads> expert_loads() const;
 
@@ -45,6 +49,8 @@ class Decoder : public Model {
   }
   Result<void> read_rope_divisors(const WeightFile& file);
   Result<void> load_mtp(ParameterLoader& loader, const LoadOptions& options);
+  /// The states of all rows before the final norm [n, hidden].
+  Tensor states(const Context& context, const ForwardBatch& batch) const;
   void check_positions(const ForwardBatch& batch) const;
 
   // What is around an MTP module's block. Embedding and head are the model's.

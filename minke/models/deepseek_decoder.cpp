@@ -203,8 +203,8 @@ Tensor DeepSeekDecoder::feed_forward(const Context& context, const Tensor& x,
 Tensor DeepSeekDecoder::block(const Context& context, const Tensor& x, const ForwardBatch& batch,
                               int64_t index) const {
   const Layer& layer = layers_[index];
-  const Tensor attended =
-      layer.attention.forward(context, x, rope_args(batch), batch.kv, batch.seq_len, index);
+  const Tensor attended = layer.attention.forward(context, x, rope_args(batch), batch.kv,
+                                                  batch.seq_len, batch.lengths, index);
   return feed_forward(context, attended, layer);
 }
 

@@ -105,8 +105,11 @@ Tensor DenseDecoder::rotated(const Context& context, const Tensor& columns, cons
 // x + the attention of a block: [n, hidden] -> [n, hidden]. x may be overwritten.
 Tensor DenseDecoder::attend(const Context& context, const Tensor& x, const ForwardBatch& batch,
                             int64_t index) const {
-  const ops::AttentionShape shape{config_.num_attention_heads, config_.num_key_value_heads,
-                                  config_.head_dim, batch.seq_len};
+  const ops::AttentionShape shape{.num_heads = config_.num_attention_heads,
+                                  .num_kv_heads = config_.num_key_value_heads,
+                                  .head_dim = config_.head_dim,
+                                  .seq_len = batch.seq_len,
+                                  .lengths = batch.lengths};
   const int64_t q_cols = shape.num_heads * shape.head_dim;
   const int64_t kv_cols = shape.num_kv_heads * shape.head_dim;
   const kernels::RopeArgs rope = rope_args(batch);

@@ -94,6 +94,7 @@ struct ForwardBatch {
   std::vector<int32_t> logit_rows;  ///< rows whose logits are wanted; empty: all
   KvView kv;                        ///< cache and segments; none in training
   int64_t seq_len = 0;              ///< without a cache: rows of each sequence, n / seq_len of them
+  std::vector<int32_t> lengths;     ///< or, where given, of each: sequences of different lengths
 };
 
 /// A decoder with its weights: one forward for training and serving.
@@ -119,6 +120,15 @@ class Model {
   virtual Tensor forward_mtp(const Context&, const ForwardBatch&, int64_t depth, Tensor&) const {
     MK_CHECK(false, "model: no MTP module {}", depth);
   }
+
+  /// -sum of ln p(targets[i]) over the rows whose target is >= 0, divided by `divisor`: the loss of
+  /// a batch (or of a micro-batch, whose divisor counts the tokens of the whole batch), a scalar.
+  /// The batch has no cache and wants no logit_rows; targets [n].
+  virtual Tensor loss(const Context& context, const ForwardBatch& batch,
+                      std::span<const int32_t> targets, double divisor) const;
+  /// ln p(targets[i]) of each row [n], 0 where the target is < 0, with gradients under a tape.
+  virtual Tensor log_probs(const Context& context, const ForwardBatch& batch,
+                           std::span<const int32_t> targets) const;
 
   const ModelConfig& config() const { return config_; }
   ParameterStore& parameters() { return store_; }

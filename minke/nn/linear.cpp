@@ -205,6 +205,24 @@ Tensor Linear::forward_swiglu(const Context& context, const Tensor& x) const {
   return y;
 }
 
+Tensor Linear::cross_entropy(const Context& context, const Tensor& x,
+                             std::span<const int32_t> targets, double divisor) const {
+  if (!multiplies_in_f32() || !loras_.empty()) {
+    return ops::cross_entropy(context, forward(context, x), targets, divisor);
+  }
+  return ops::linear_cross_entropy(context, normed(context, x),
+                                   weight_to_read(*parts_.front(), context), targets, divisor);
+}
+
+Tensor Linear::log_probs(const Context& context, const Tensor& x,
+                         std::span<const int32_t> targets) const {
+  if (!multiplies_in_f32() || !loras_.empty()) {
+    return ops::log_probs(context, forward(context, x), targets);
+  }
+  return ops::linear_log_probs(context, normed(context, x),
+                               weight_to_read(*parts_.front(), context), targets);
+}
+
 // Whether `linears` have what `holds` of them all.
 bool Linear::all(const std::vector<const Linear*>& linears, bool (Linear::*holds)() const) {
   return std::all_of(linears.begin(), linears.end(),

@@ -34,6 +34,10 @@ class Linear {
   /// silu(gate) * up of forward(context, x), whose first half of the columns is the gate: [n, cols]
   /// -> [n, rows / 2].
   Tensor forward_swiglu(const Context& context, const Tensor& x) const;
+  /// ops::cross_entropy() and ops::log_probs() of forward(), which need not be stored whole.
+  Tensor cross_entropy(const Context& context, const Tensor& x, std::span<const int32_t> targets,
+                       double divisor) const;
+  Tensor log_probs(const Context& context, const Tensor& x, std::span<const int32_t> targets) const;
   /// Columns [begin, end) of forward(), of one part; begin a multiple of 16.
   Tensor forward_rows(const Context& context, const Tensor& x, int64_t begin, int64_t end) const;
   /// Has weights that lie on disk read soon; for those in memory nothing.

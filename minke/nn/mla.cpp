@@ -59,7 +59,8 @@ void Mla::absorb_lora(const Device& device, const LoraDelta& delta) {
 }
 
 Tensor Mla::forward(const Context& context, const Tensor& x, kernels::RopeArgs rope,
-                    const KvView& kv, int64_t seq_len, int64_t layer) const {
+                    const KvView& kv, int64_t seq_len, std::span<const int32_t> lengths,
+                    int64_t layer) const {
   const Tensor kv_rows = kv_a.forward(context, x);  // [n, kv_lora_rank + rope_dim]
   const Tensor latent = ops::rms_norm(context, ops::columns(context, kv_rows, 0, kv_lora_rank),
                                       kv_a_norm->tensor(context), kLatentEps);
@@ -75,7 +76,8 @@ Tensor Mla::forward(const Context& context, const Tensor& x, kernels::RopeArgs r
   const Tensor k = ops::mla_keys(context, expanded, k_rope, shape);
   const Tensor v = ops::mla_values(context, expanded, shape);
   const ops::AttentionShape attention_shape{shape.num_heads, shape.num_heads, shape.key_dim(),
-                                            seq_len,         shape.value_dim, score_scale};
+                                            seq_len,         shape.value_dim, score_scale,
+                                            lengths};
   const Tensor mixed = attention(context, q_heads, k, v, attention_shape, kv, layer);
   return output.forward_add(context, mixed, x);
 }

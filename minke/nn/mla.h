@@ -43,7 +43,7 @@ struct Mla {
   /// x + attention(x): [n, hidden] -> [n, hidden]. `rope` rotates x's rows by its head_dim columns;
   /// seq_len is that of a batch without a cache. x may be overwritten.
   Tensor forward(const Context& context, const Tensor& x, kernels::RopeArgs rope, const KvView& kv,
-                 int64_t seq_len, int64_t layer) const;
+                 int64_t seq_len, std::span<const int32_t> lengths, int64_t layer) const;
 
  private:
   // What k_b and v_b are of: kv_b, and its addends, in other words.

@@ -30,6 +30,13 @@ Tensor add_block(const Context& context, const Tensor& y, const Tensor& block, i
 /// d].
 Tensor rms_norm(const Context& context, const Tensor& x, const Tensor& weight, double eps);
 
+/// LayerNorm over the last dimension: x [n, d], weight [d], bias [d] or undefined -> [n, d].
+Tensor layer_norm(const Context& context, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  double eps);
+
+/// GELU of each element.
+Tensor gelu(const Context& context, const Tensor& x, kernels::GeluForm form);
+
 /// silu(gate) * up: gate_up [n, 2 f] -> [n, f].
 Tensor swiglu(const Context& context, const Tensor& gate_up);
 
@@ -65,16 +72,18 @@ Tensor linear_grouped(const Context& context, const Tensor& x, const std::vector
 /// Rows `ids` of the table: [ids.size(), cols]. Gradient to f32/f64 tables.
 Tensor embedding(const Context& context, const Weight& table, std::span<const int32_t> ids);
 
-/// Causal self-attention over whole sequences of `seq_len` rows each: q [n, heads * d], k [n,
-/// kv_heads * d], v [n, kv_heads * e] -> [n, heads * e]. The forward is the same paged kernel that
-/// serving uses (pages of f32 built for the call), so the bits are the same.
+/// Causal self-attention over whole sequences, which follow one another in the rows: q [n, heads *
+/// d], k [n, kv_heads * d], v [n, kv_heads * e] -> [n, heads * e]. The forward is the same paged
+/// kernel that serving uses (pages of f32 built for the call), so the bits are the same.
 struct AttentionShape {
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
-  int64_t seq_len = 0;
+  int64_t seq_len = 0;    ///< rows of each sequence
   int64_t value_dim = 0;  ///< e; 0: head_dim
   double scale = 0.0;     ///< of the scores; 0: 1 / sqrt(head_dim)
+  /// Where given, rows of each sequence instead of seq_len; n in all. Read during the call only.
+  std::span<const int32_t> lengths = {};
 
   int64_t value_size() const { return value_dim > 0 ? value_dim : head_dim; }
   double score_scale() const;
@@ -100,8 +109,18 @@ Tensor gather_rows(const Context& context, const Tensor& x, std::span<const int3
 Tensor combine_rows(const Context& context, const Tensor& x, std::span<const int32_t> slots,
                     const Tensor& weights);
 
-/// Mean of -ln p(target) over the rows whose target is >= 0: logits [n, vocab] -> scalar [1].
+/// -sum of ln p(target) over the rows whose target is >= 0, divided by `divisor`: logits [n, vocab]
+/// -> scalar [1]. Without a divisor the mean of those rows.
+Tensor cross_entropy(const Context& context, const Tensor& logits, std::span<const int32_t> targets,
+                     double divisor);
 Tensor cross_entropy(const Context& context, const Tensor& logits,
                      std::span<const int32_t> targets);
+/// ln p(target) of each row, 0 where the target is < 0: logits [n, vocab] -> [n].
+Tensor log_probs(const Context& context, const Tensor& logits, std::span<const int32_t> targets);
+/// The same two of logits = linear(x, weight).
+Tensor linear_cross_entropy(const Context& context, const Tensor& x, const Weight& weight,
+                            std::span<const int32_t> targets, double divisor);
+Tensor linear_log_probs(const Context& context, const Tensor& x, const Weight& weight,
+                        std::span<const int32_t> targets);
 
 }  // namespace minke::ops

@@ -136,7 +136,9 @@ TEST_P(PointwiseTest, CrossEntropyEqualsItsEquationAndIgnoresNegativeTargets) {
     const Tensor losses = Tensor::zeros(DType::kF32, {4});
     const Tensor grad = Tensor::zeros(DType::kF32, logits.shape());
     kernels::cross_entropy(device, logits.view(), targets.data(), losses.view());
-    kernels::cross_entropy_grad(device, logits.view(), targets.data(), 0.5, grad.view());
+    const Tensor scales = Tensor::zeros(DType::kF32, {4});
+    for (float& scale : scales.span<float>()) scale = 0.5f;
+    kernels::cross_entropy_grad(device, logits.view(), targets.data(), scales.view(), grad.view());
     for (int64_t i = 0; i < 4; ++i) {
       const float* row = logits.data<float>() + i * vocab;
       const double max = *std::max_element(row, row + vocab);
@@ -155,6 +157,79 @@ TEST_P(PointwiseTest, CrossEntropyEqualsItsEquationAndIgnoresNegativeTargets) {
   }
 }
 
+TEST_P(PointwiseTest, LayerNormEqualsItsEquation) {
+  const Device device(2, false, GetParam());
+  for (const int64_t cols : {1, 33, 576}) {
+    const Tensor x = random_matrix(random_, DType::kF32, 5, cols);
+    const Tensor w = random_matrix(random_, DType::kF32, 1, cols);
+    const Tensor b = random_matrix(random_, DType::kF32, 1, cols);
+    const Tensor y = Tensor::zeros(DType::kF32, x.shape());
+    for (const bool has_bias : {true, false}) {
+      kernels::layer_norm(device, x.view(), w.view(), has_bias ? b.view() : View(), 1e-5, y.view());
+      std::vector<double> expected;
+      for (int64_t i = 0; i < 5; ++i) {
+        const float* row = x.data<float>() + i * cols;
+        double mean = 0.0, squares = 0.0;
+        for (int64_t c = 0; c < cols; ++c) mean += row[c] / static_cast<double>(cols);
+        for (int64_t c = 0; c < cols; ++c) squares += (row[c] - mean) * (row[c] - mean);
+        const double r = 1.0 / std::sqrt(squares / static_cast<double>(cols) + 1e-5);
+        for (int64_t c = 0; c < cols; ++c) {
+          expected.push_back((row[c] - mean) * r * w.data<float>()[c] +
+                             (has_bias ? b.data<float>()[c] : 0.0));
+        }
+      }
+      expect_near(y, expected, 3e-6);
+    }
+  }
+}
+
+TEST_P(PointwiseTest, GeluEqualsItsEquationsEverywhere) {
+  const Device device(2, false, GetParam());
+  const int64_t n = 3001;
+  const Tensor x = Tensor::zeros(DType::kF32, {n});
+  for (int64_t i = 0; i < n; ++i) x.data<float>()[i] = static_cast<float>(i - n / 2) * 0.01f;
+  const Tensor y = Tensor::zeros(DType::kF32, {n});
+  std::vector<double> by_erf, by_tanh;
+  for (const float value : x.span<float>()) {
+    const double a = value;
+    by_erf.push_back(0.5 * a * std::erfc(-a / std::sqrt(2.0)));
+    const double u = std::sqrt(2.0 / M_PI) * (a + 0.044715 * a * a * a);
+    by_tanh.push_back(0.5 * a * (1.0 + std::tanh(u)));
+  }
+  kernels::gelu(device, x.view(), kernels::GeluForm::kErf, y.view());
+  expect_near(y, by_erf, 5e-7);
+  kernels::gelu(device, x.view(), kernels::GeluForm::kTanh, y.view());
+  expect_near(y, by_tanh, 5e-7);
+}
+
+TEST_P(PointwiseTest, GeluAndLayerNormGradientsInF32AreThoseInF64) {
+  const Device device(2, false, GetParam());
+  const int64_t n = 7, cols = 50;
+  std::vector<Tensor> wide, narrow;
+  for (const int64_t rows : {n, n, int64_t{1}}) {  // x, dy, w
+    narrow.push_back(random_matrix(random_, DType::kF32, rows, cols));
+    wide.push_back(Tensor::zeros(DType::kF64, {rows, cols}));
+    std::copy_n(narrow.back().data<float>(), rows * cols, wide.back().data<double>());
+  }
+  const auto gradients = [&](const std::vector<Tensor>& in) {
+    const DType dtype = in[0].dtype();
+    std::vector<Tensor> out;
+    for (const int64_t rows : {n, n, n, int64_t{1}, int64_t{1}}) {
+      out.push_back(Tensor::zeros(dtype, {rows, cols}));
+    }
+    kernels::gelu_grad(device, in[0].view(), in[1].view(), kernels::GeluForm::kErf, out[0].view());
+    kernels::gelu_grad(device, in[0].view(), in[1].view(), kernels::GeluForm::kTanh, out[1].view());
+    kernels::layer_norm_grad(device, in[0].view(), in[2].view(), 1e-5, in[1].view(), out[2].view(),
+                             out[3].view(), out[4].view());
+    return out;
+  };
+  const std::vector<Tensor> found = gradients(narrow), expected = gradients(wide);
+  for (size_t i = 0; i < found.size(); ++i) {
+    const auto values = expected[i].span<double>();
+    expect_near(found[i], {values.begin(), values.end()}, 5e-6);
+  }
+}
+
 TEST_P(PointwiseTest, ARowsBitsDoNotDependOnTheOthersOrTheThreads) {
   const int64_t n = 70, cols = 608;
   const Tensor x = random_matrix(random_, DType::kF32, n, cols);
@@ -169,7 +244,9 @@ TEST_P(PointwiseTest, ARowsBitsDoNotDependOnTheOthersOrTheThreads) {
       },
       [&](const Device& device, const Tensor& in, const Tensor& out) {
         const std::vector<int32_t> targets(in.size(0), 3);
-        kernels::cross_entropy_grad(device, in.view(), targets.data(), 1.0, out.view());
+        const Tensor scales = Tensor::zeros(DType::kF32, {in.size(0)});
+        for (float& scale : scales.span<float>()) scale = 1.0f;
+        kernels::cross_entropy_grad(device, in.view(), targets.data(), scales.view(), out.view());
       }};
   for (const RowKernel& run : kernels_under_test) {
     const Tensor alone = Tensor::zeros(DType::kF32, x.shape());

@@ -47,6 +47,23 @@ Tensor scalar_of(const Context& context, const Tensor& y) {
   return ops::cross_entropy(context, y, targets);
 }
 
+// sum of (i + 1) y_i^2: a scalar of a vector.
+Tensor weighted_sum(const Context& context, const Tensor& y) {
+  const Tensor sum = Tensor::zeros(DType::kF64, {1});
+  for (int64_t i = 0; i < y.num_elements(); ++i) {
+    *sum.data<double>() += static_cast<double>(i + 1) * y.data<double>()[i] * y.data<double>()[i];
+  }
+  if (!context.records(y)) return sum;
+  return context.tape->record("weighted_sum", {y.var()}, sum, [y](const Tensor& d_sum) {
+    const Tensor dy = Tensor::zeros(DType::kF64, y.shape());
+    for (int64_t i = 0; i < y.num_elements(); ++i) {
+      dy.data<double>()[i] =
+          2.0 * static_cast<double>(i + 1) * y.data<double>()[i] * *d_sum.data<double>();
+    }
+    return std::vector<Tensor>{dy};
+  });
+}
+
 TEST_F(OpsGradient, AddPassesTheGradientToBothEvenIfTheyAreOne) {
   const Tensor inputs[] = {random({7, 5}), random({7, 5})};
   const auto fn = [](const Context& c, std::span<const Tensor> x) {
@@ -72,6 +89,27 @@ TEST_F(OpsGradient, RmsNormOfHeads) {
     return scalar_of(c, ops::rms_norm(c, x[0], x[1], 1e-5));
   };
   EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, LayerNormWithAndWithoutBias) {
+  for (const Shape& shape : {Shape{1, 33}, Shape{7, 3}, Shape{9, 17}}) {
+    const Tensor inputs[] = {random(shape), random({shape[1]}), random({shape[1]})};
+    const auto fn = [](const Context& c, std::span<const Tensor> x) {
+      const Tensor bare = ops::layer_norm(c, x[0], x[1], {}, 1e-5);
+      return scalar_of(c, ops::add(c, bare, ops::layer_norm(c, x[0], x[1], x[2], 1e-5)));
+    };
+    EXPECT_EQ(gradcheck(device_, fn, inputs), "") << shape.text();
+  }
+}
+
+TEST_F(OpsGradient, GeluInBothForms) {
+  for (const auto form : {kernels::GeluForm::kErf, kernels::GeluForm::kTanh}) {
+    const Tensor inputs[] = {random({7, 22}, 2.0)};
+    const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+      return scalar_of(c, ops::gelu(c, x[0], form));
+    };
+    EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+  }
 }
 
 TEST_F(OpsGradient, AddRowSumsOverRows) {
@@ -192,6 +230,17 @@ TEST_F(OpsGradient, AttentionWithSharedHeadsAndSeveralSequences) {
   }
 }
 
+TEST_F(OpsGradient, AttentionOverSequencesOfDifferentLengths) {
+  const int32_t lengths[] = {3, 1, 9, 6};
+  const ops::AttentionShape shape{
+      .num_heads = 4, .num_kv_heads = 2, .head_dim = 4, .value_dim = 3, .lengths = lengths};
+  const Tensor inputs[] = {random({19, 16}), random({19, 8}), random({19, 6})};
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    return scalar_of(c, ops::attention(c, x[0], x[1], x[2], shape));
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
 TEST_F(OpsGradient, AttentionWithValuesOfAnotherSize) {
   for (const int64_t value_dim : {3, 9}) {
     ops::AttentionShape shape{6, 2, 5, 8, value_dim, 0.7};
@@ -271,6 +320,28 @@ TEST_F(OpsGradient, CrossEntropyIgnoresNegativeTargets) {
   const Tensor inputs[] = {random({5, 33}, 3.0)};
   const auto fn = [&](const Context& c, std::span<const Tensor> x) {
     return ops::cross_entropy(c, x[0], targets);
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, LossOfALinearMapOverADivisor) {
+  const std::vector<int32_t> targets = {4, -1, 0, 17, 32};
+  const ops::Weight weight = random_weight(33, 6);
+  const Tensor inputs[] = {random({5, 6}), weight.storage};
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    return ops::linear_cross_entropy(c, x[0], with_storage(weight, x[1]), targets, 7.0);
+  };
+  EXPECT_EQ(gradcheck(device_, fn, inputs), "");
+}
+
+TEST_F(OpsGradient, LogProbsOfALinearMap) {
+  const std::vector<int32_t> targets = {4, -1, 0, 17, 32};
+  const ops::Weight weight = random_weight(33, 6);
+  const Tensor inputs[] = {random({5, 6}), weight.storage};
+  const auto fn = [&](const Context& c, std::span<const Tensor> x) {
+    const Tensor values = ops::linear_log_probs(c, x[0], with_storage(weight, x[1]), targets);
+    EXPECT_EQ(values.data<double>()[1], 0.0);
+    return weighted_sum(c, values);
   };
   EXPECT_EQ(gradcheck(device_, fn, inputs), "");
 }

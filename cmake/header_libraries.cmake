@@ -3,7 +3,7 @@
 # OpenSSL's functions are declared but not linked, so nothing in such a build may call them.
 set(headers ${PROJECT_BINARY_DIR}/headers)
 file(MAKE_DIRECTORY ${headers}/openssl)
-foreach(library fmt spdlog tl nlohmann)
+foreach(library fmt spdlog tl nlohmann toml++)
   file(CREATE_LINK /usr/include/${library} ${headers}/${library} SYMBOLIC)
 endforeach()
 file(CREATE_LINK /usr/include/xxhash.h ${headers}/xxhash.h SYMBOLIC)

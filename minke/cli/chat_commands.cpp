@@ -2,8 +2,8 @@
 #include <array>
 #include <charconv>
 
+#include "minke/base/nearest_name.h"
 #include "minke/cli/chat_session.h"
-#include "minke/hub/nearest_name.h"
 
 namespace minke {
 namespace {

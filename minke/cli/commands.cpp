@@ -2,9 +2,9 @@
 #include <vector>
 
 #include "minke/base/log.h"
+#include "minke/base/nearest_name.h"
 #include "minke/cli/command.h"
 #include "minke/cli/interrupts.h"
-#include "minke/hub/nearest_name.h"
 
 namespace minke {
 namespace {

@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
-#include "minke/hub/nearest_name.h"
+#include "minke/base/nearest_name.h"
 
 namespace minke {
 namespace {

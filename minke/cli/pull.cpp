@@ -5,11 +5,11 @@
 #include <cstdlib>
 
 #include "minke/base/clock.h"
+#include "minke/base/nearest_name.h"
 #include "minke/cli/command.h"
 #include "minke/cli/interrupts.h"
 #include "minke/cli/progress.h"
 #include "minke/hub/hub_pull.h"
-#include "minke/hub/nearest_name.h"
 
 namespace minke {
 namespace {

@@ -5,8 +5,8 @@
 
 #include "minke/base/clock.h"
 #include "minke/base/files.h"
+#include "minke/base/nearest_name.h"
 #include "minke/cli/command.h"
-#include "minke/hub/nearest_name.h"
 #include "minke/runs/event_file.h"
 #include "minke/runs/metric_table.h"
 #include "minke/runs/report.h"

@@ -5,7 +5,7 @@
 #include <map>
 #include <optional>
 
-#include "minke/hub/nearest_name.h"
+#include "minke/base/nearest_name.h"
 
 namespace minke {
 namespace {

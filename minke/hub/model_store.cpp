@@ -9,9 +9,9 @@
 #include <cstring>
 
 #include "minke/base/files.h"
+#include "minke/base/nearest_name.h"
 #include "minke/hub/known_models.h"
 #include "minke/hub/model_source.h"
-#include "minke/hub/nearest_name.h"
 #include "minke/hub/source_lookup.h"
 
 namespace minke {

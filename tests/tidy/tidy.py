@@ -52,6 +52,7 @@ LIBRARIES = [
     ("nlohmann/", ("minke/base/json.cpp",)),
     ("spdlog/", ("minke/base/",)),
     ("CLI/", ("minke/cli/",)),
+    ("toml++/", ("minke/base/toml.cpp",)),
     ("boost/", ("minke/server/",)),
     ("curl/", ("minke/hub/",)),
     ("utf8proc.h", ("minke/text/",)),

@@ -1,5 +1,5 @@
 // Goal: a typing error finds its name, an unrelated word finds none.
-#include "minke/hub/nearest_name.h"
+#include "minke/base/nearest_name.h"
 
 #include <gtest/gtest.h>
 

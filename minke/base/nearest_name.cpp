@@ -1,4 +1,4 @@
-#include "minke/hub/nearest_name.h"
+#include "minke/base/nearest_name.h"
 
 #include <fmt/core.h>
 

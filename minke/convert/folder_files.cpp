@@ -44,8 +44,9 @@ Result<void> copy_other_files(const fs::path& from, const fs::path& to, bool wit
     if (!fs::copy_file(entry.path(), to / name, error)) break;
   }
   if (!error) return {};
-  return fail(ErrorCode::kFailed, "cannot copy the files of {}: {}", from.string(),
-              error.message());
+  const bool is_full = error == std::errc::no_space_on_device;
+  return fail(is_full ? ErrorCode::kWillNotFit : ErrorCode::kFailed,
+              "cannot copy the files of {} to {}: {}", from.string(), to.string(), error.message());
 }
 
 }  // namespace minke

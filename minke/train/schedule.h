@@ -33,7 +33,7 @@ struct ScheduleConfig {
   void visit(Visitor& visitor) {
     visitor("schedule", schedule,
             "how the learning rate runs: constant, linear, cosine, wsd or deepseek_v3");
-    visitor("learning_rate", learning_rate, 0.0, 1e3, "the highest learning rate");
+    visitor("lr", learning_rate, 0.0, 1e3, "the highest learning rate");
     visitor("warmup_steps", warmup_steps, 0.0, 1e12, "steps over which the rate rises to it");
     visitor("final_fraction", final_fraction, 0.0, 1.0,
             "linear, cosine, wsd: the part of the rate that is left at the end");

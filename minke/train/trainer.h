@@ -45,8 +45,12 @@ class Trainer {
   void apply(const StepReport& report, double learning_rate);
   void drop();
 
+  const Device& device() const { return device_; }
+  const ParameterStore& store() const { return store_; }
   std::span<const TrainedTensor> tensors() const { return tensors_; }
-  int64_t num_trained() const;  ///< numbers in them, padding of panels not counted
+  /// To be called by who changes them otherwise.
+  void weights_changed() { store_.changed(); }
+  void set_micro_batch(int64_t units) { options_.micro_batch = units; }
   Optimizer& optimizer() { return *optimizer_; }
   const TrainerOptions& options() const { return options_; }
 

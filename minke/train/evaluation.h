@@ -1,0 +1,31 @@
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "minke/data/batch.h"
+#include "minke/models/model.h"
+
+namespace minke {
+
+/// How well a model predicts texts that it was not trained on.
+struct Evaluation {
+  double loss = 0;           ///< mean of -ln p(target)
+  double perplexity = 0;     ///< exp(loss)
+  double bits_per_byte = 0;  ///< comparable between tokenizers; 0: the texts' bytes are unknown
+  int64_t targets = 0;
+};
+
+/// What is evaluated, and how.
+struct EvaluationOptions {
+  int64_t num_batches = 1;  ///< of the source, from its first on
+  int64_t micro_batch = 0;  ///< rows at once; 0: all of a batch
+  /// Bytes of each token's text, by id; empty: unknown.
+  std::span<const int32_t> token_bytes;
+};
+
+/// Evaluates the model on the first batches of the source, at most one pass. Sums are in f64 in the
+/// batches' order. Errors are the source's; kUsage where no token has a target.
+Result<Evaluation> evaluate(const Device& device, const Model& model, const BatchSource& source,
+                            const EvaluationOptions& options);
+
+}  // namespace minke

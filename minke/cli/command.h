@@ -54,6 +54,8 @@ std::unique_ptr<Command> make_export_command();
 std::unique_ptr<Command> make_quantize_command();
 /// `merge MODEL DESTINATION --adapter A`: adapters in a model's weights, or in one adapter.
 std::unique_ptr<Command> make_merge_command();
+/// `pretrain --init MODEL`: full weights, by predicting the next token.
+std::unique_ptr<Command> make_pretrain_command();
 /// `rm NAME`: deletes a model from the store after asking.
 std::unique_ptr<Command> make_rm_command();
 /// `tokenize MODEL`: text on standard input to ids, or back.

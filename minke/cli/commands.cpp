@@ -29,6 +29,8 @@ constexpr std::array kRows = {
     CommandRow{"merge", "Models", "Write a model with LoRA adapters in its weights",
                make_merge_command},
     CommandRow{"rm", "Models", "Delete a model from this machine", make_rm_command},
+    CommandRow{"pretrain", "Train", "Train a model to predict the next token",
+               make_pretrain_command},
     CommandRow{"tokenize", "Text", "Turn text into token ids and back", make_tokenize_command},
     CommandRow{"render", "Text", "Turn a conversation into the prompt that a model reads",
                make_render_command},

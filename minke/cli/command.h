@@ -64,7 +64,7 @@ std::unique_ptr<Command> make_tokenize_command();
 std::unique_ptr<Command> make_render_command();
 /// `runs list|show|compare|report|events`: training runs, from their folders.
 std::unique_ptr<Command> make_runs_command();
-/// `eval perplexity`: how well a model predicts a text.
+/// `eval perplexity|choice`: how well a model predicts a text, or answers questions.
 std::unique_ptr<Command> make_eval_command();
 /// `logits`: what a model makes of token ids, number by number.
 std::unique_ptr<Command> make_logits_command();

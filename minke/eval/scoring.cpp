@@ -51,20 +51,26 @@ Result<void> Scorer::check(std::span<const int32_t> ids) const {
   return {};
 }
 
+// Rows [begin, begin + rows) of the sequence, whose keys and values go to the pages.
+ForwardBatch Scorer::batch_of(std::span<const int32_t> ids, size_t begin, size_t rows) const {
+  ForwardBatch batch;
+  batch.tokens.assign(ids.begin() + begin, ids.begin() + begin + rows);
+  batch.positions.resize(rows);
+  std::iota(batch.positions.begin(), batch.positions.end(), static_cast<int32_t>(begin));
+  batch.kv.pages = pages_;
+  batch.kv.segments = {
+      {0, static_cast<int64_t>(rows), static_cast<int64_t>(begin), page_table_.data()}};
+  return batch;
+}
+
 Result<void> Scorer::forward(std::span<const int32_t> ids, size_t chunk,
                              const std::function<void(size_t, const Tensor&)>& sink) {
   MK_TRY(check(ids));
+  cached_ids_.clear();
   const Context context{*device_};
   for (size_t begin = 0; begin < ids.size(); begin += chunk) {
     const size_t rows = std::min(chunk, ids.size() - begin);
-    ForwardBatch batch;
-    batch.tokens.assign(ids.begin() + begin, ids.begin() + begin + rows);
-    batch.positions.resize(rows);
-    std::iota(batch.positions.begin(), batch.positions.end(), static_cast<int32_t>(begin));
-    batch.kv.pages = pages_;
-    batch.kv.segments = {
-        {0, static_cast<int64_t>(rows), static_cast<int64_t>(begin), page_table_.data()}};
-    sink(begin, model_->forward(context, batch));
+    sink(begin, model_->forward(context, batch_of(ids, begin, rows)));
   }
   return {};
 }
@@ -80,6 +86,34 @@ Result<std::vector<double>> Scorer::score(std::span<const int32_t> ids) {
     for (const float loss : losses.span<float>()) log_probs.push_back(-static_cast<double>(loss));
   };
   MK_TRY(forward(ids.first(ids.size() - 1), kChunkRows, sink));
+  return log_probs;
+}
+
+Result<std::vector<double>> Scorer::score_from(std::span<const int32_t> ids, size_t first) {
+  MK_CHECK(first >= 1 && first <= ids.size(), "score_from: {} of {} ids", first, ids.size());
+  MK_TRY(check(ids));
+  if (cached_version_ != model_->parameters().version()) cached_ids_.clear();
+  const auto common = std::mismatch(ids.begin(), ids.end(), cached_ids_.begin(), cached_ids_.end());
+  const auto num_common = static_cast<size_t>(common.first - ids.begin());
+  const size_t last = ids.size() - 1;  // the last token predicts nothing, so it need not be run
+  cached_ids_.assign(ids.begin(), ids.begin() + last);
+  cached_version_ = model_->parameters().version();
+  const Context context{*device_};
+  std::vector<double> log_probs;
+  for (size_t begin = std::min(num_common, first - 1); begin < last; begin += kChunkRows) {
+    const size_t rows = std::min(kChunkRows, last - begin);
+    // Rows without a wanted successor only fill the cache; one must be asked for.
+    const size_t wanted = std::clamp(first - 1, begin, begin + rows - 1);
+    ForwardBatch batch = batch_of(ids, begin, rows);
+    batch.logit_rows.resize(begin + rows - wanted);
+    std::iota(batch.logit_rows.begin(), batch.logit_rows.end(),
+              static_cast<int32_t>(wanted - begin));
+    const Tensor logits = model_->forward(context, batch);
+    if (begin + rows < first) continue;
+    const Tensor losses = Tensor::zeros(DType::kF32, {1, logits.size(0)});
+    kernels::cross_entropy(*device_, logits.view(), ids.data() + wanted + 1, losses.view());
+    for (const float loss : losses.span<float>()) log_probs.push_back(-static_cast<double>(loss));
+  }
   return log_probs;
 }
 

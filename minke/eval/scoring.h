@@ -31,8 +31,14 @@ class Scorer {
   /// forward().
   Result<std::vector<double>> score(std::span<const int32_t> ids);
 
+  /// The same for i = first .. ids.size()-1 only, first >= 1: the head sees no other rows, and what
+  /// ids have in common with those of the last call (unless the weights changed since) is read from
+  /// the cache, with the same bits. For several continuations of one text.
+  Result<std::vector<double>> score_from(std::span<const int32_t> ids, size_t first);
+
  private:
   Result<void> check(std::span<const int32_t> ids) const;
+  ForwardBatch batch_of(std::span<const int32_t> ids, size_t begin, size_t rows) const;
   Scorer(const Device& device, const Model& model, DType kv_dtype, int context);
 
   const Device* device_;
@@ -41,6 +47,8 @@ class Scorer {
   kernels::KvPages pages_;
   Tensor memory_;                    // of the pages
   std::vector<int32_t> page_table_;  // the sequence has all pages, in order
+  std::vector<int32_t> cached_ids_;  // whose keys and values are in the pages
+  uint64_t cached_version_ = 0;      // of the parameters then
 };
 
 }  // namespace minke

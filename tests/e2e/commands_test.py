@@ -152,6 +152,23 @@ class Contracts(unittest.TestCase):
         self.assertEqual(document["tokens"], len(ids) // 64 * 63)
         self.assertGreater(document["perplexity"], 1)
 
+    def test_choice_takes_the_likeliest_continuation(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+            for country, city in (("France", "Paris"), ("Japan", "Tokyo"), ("Egypt", "Cairo")):
+                file.write(json.dumps({"context": f"The capital of {country} is ",
+                                       "choices": ["Paris", "Tokyo", "Cairo", "Lima"],
+                                       "answer": ["Paris", "Tokyo", "Cairo"].index(city)}) + "\n")
+            file.flush()
+            command = ("eval", "choice", "--model", MODEL, "--file", file.name)
+            document = minke_json(*command)
+            self.assertEqual((document["questions"], document["correct"]), (3, 3))
+            self.assertEqual(minke(*command, "--above", "1").returncode, 0)
+            file.write('{"context": "a", "choices": ["b"], "answer": 0}\n')
+            file.flush()
+            refused = minke(*command)
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn(b".jsonl:4: expected", refused.stderr)
+
     def test_bench_reports_speed_and_memory(self):
         for what in (["decode", "--tokens", "8"], ["prefill", "--tokens", "64"],
                      ["batch", "--tokens", "4", "--sequences", "3", "--depth", "8"]):

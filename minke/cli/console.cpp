@@ -45,6 +45,10 @@ bool read_line(std::FILE* stream, std::string& line) {
   return c == '\n' || !line.empty();
 }
 
+Json json_texts(const std::vector<std::string>& texts) {
+  return Json(Json::Array(texts.begin(), texts.end()));
+}
+
 std::string bytes_text(double bytes) {
   constexpr std::array<const char*, 5> kUnits = {"B", "kB", "MB", "GB", "TB"};
   size_t unit = 0;

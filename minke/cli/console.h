@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "minke/base/json.h"
 #include "minke/base/result.h"
@@ -47,6 +48,9 @@ Result<std::string> read_stream(std::FILE* stream, size_t bytes_max = size_t{64}
 
 /// The next line without its end, or false at the end of the stream.
 bool read_line(std::FILE* stream, std::string& line);
+
+/// The texts as an array of JSON.
+Json json_texts(const std::vector<std::string>& texts);
 
 /// "98.4 MB": decimal units with three digits, for people.
 std::string bytes_text(double bytes);

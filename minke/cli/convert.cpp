@@ -59,13 +59,12 @@ class ConvertCommand final : public Command {
 
   Json document(const ConvertReport& report, const std::optional<Divergence>& quality,
                 double seconds) const {
-    Json out =
-        Json::object({{"path", write_.destination},
-                      {"tensors", report.num_tensors},
-                      {"bytes", report.tensor_bytes},
-                      {"type", dtype_info(report.main_dtype).name},
-                      {"seconds", seconds},
-                      {"notes", Json(Json::Array(report.notes.begin(), report.notes.end()))}});
+    Json out = Json::object({{"path", write_.destination},
+                             {"tensors", report.num_tensors},
+                             {"bytes", report.tensor_bytes},
+                             {"type", dtype_info(report.main_dtype).name},
+                             {"seconds", seconds},
+                             {"notes", json_texts(report.notes)}});
     if (quality) add_quality(*quality, out);
     return out;
   }

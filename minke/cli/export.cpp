@@ -114,15 +114,14 @@ class ExportCommand final : public Command {
   void tell(const Console& console, const ConvertReport& report, const ModelComparison& found,
             double seconds) const {
     if (write_.json) {
-      console.print_json(
-          Json::object({{"path", write_.destination},
-                        {"bytes", report.tensor_bytes},
-                        {"type", dtype_info(report.main_dtype).name},
-                        {"compared_tensors", found.num_tensors},
-                        {"rounded_tensors", found.tensors.size()},
-                        {"relative_error_max", found.relative_error_max()},
-                        {"seconds", seconds},
-                        {"notes", Json(Json::Array(report.notes.begin(), report.notes.end()))}}));
+      console.print_json(Json::object({{"path", write_.destination},
+                                       {"bytes", report.tensor_bytes},
+                                       {"type", dtype_info(report.main_dtype).name},
+                                       {"compared_tensors", found.num_tensors},
+                                       {"rounded_tensors", found.tensors.size()},
+                                       {"relative_error_max", found.relative_error_max()},
+                                       {"seconds", seconds},
+                                       {"notes", json_texts(report.notes)}}));
       return;
     }
     console.note("{}: {}, most of it {}, in {:.1f} s", write_.destination,

@@ -188,7 +188,7 @@ class QuantizeCommand final : public Command {
                              {"bytes", report.bytes},
                              {"bits_per_weight", report.bits_per_weight()},
                              {"formats", std::move(formats)},
-                             {"notes", Json(Json::Array(report.notes.begin(), report.notes.end()))},
+                             {"notes", json_texts(report.notes)},
                              {"seconds", seconds}});
     if (quality) add_quality(*quality, out);
     return out;

@@ -15,10 +15,6 @@
 namespace minke {
 namespace {
 
-Json texts(const std::vector<std::string>& lines) {
-  return Json(Json::Array(lines.begin(), lines.end()));
-}
-
 class VerifyCommand final : public Command {
  public:
   void add_flags(Flags& flags) override {
@@ -45,7 +41,7 @@ class VerifyCommand final : public Command {
     if (!opened && document.find("source") != nullptr) {  // pulled
       // The bytes are right, whatever minke can do with such a model.
       document.set("verified", true);
-      document.set("notes", texts({opened.error().message}));
+      document.set("notes", json_texts({opened.error().message}));
       if (json_) console.print_json(document);
       console.note("what is in it was not checked: {}", opened.error().message);
       return {};
@@ -110,9 +106,9 @@ class VerifyCommand final : public Command {
       document.set("verified", found.errors.empty());
       document.set("tensors", found.num_tensors);
       document.set("elements", found.num_elements);
-      document.set("errors", texts(found.errors));
-      document.set("warnings", texts(found.warnings));
-      document.set("notes", texts(found.notes));
+      document.set("errors", json_texts(found.errors));
+      document.set("warnings", json_texts(found.warnings));
+      document.set("notes", json_texts(found.notes));
       document.set("seconds", seconds_now() - start);
       console.print_json(document);
     } else {
@@ -178,8 +174,8 @@ class VerifyCommand final : public Command {
                          {"tensors_compared", found.num_tensors},
                          {"relative_error", found.relative_error_max()},
                          {"tensors", std::move(tensors)},
-                         {"config", texts(found.config)},
-                         {"tokenizer", texts(found.tokenizer)},
+                         {"config", json_texts(found.config)},
+                         {"tokenizer", json_texts(found.tokenizer)},
                          {"seconds", seconds}});
   }
 

@@ -63,8 +63,9 @@ class TensorPair {
       sum.squared_values += error.squared_values;
     }
     TensorDifference out{a_.declaration.name, "", sum.max_abs, 0};
-    if (sum.squared_error > 0)
+    if (sum.squared_error > 0) {
       out.relative_error = std::sqrt(sum.squared_error / sum.squared_values);
+    }
     return out;
   }
 

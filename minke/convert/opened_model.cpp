@@ -4,6 +4,7 @@
 
 #include "minke/convert/gguf_tensors.h"
 #include "minke/models/model_file.h"
+#include "minke/models/registry.h"
 #include "minke/text/tokenizer_file.h"
 
 namespace minke {
@@ -13,7 +14,7 @@ Result<OpenedModel> OpenedModel::open(const std::filesystem::path& path) {
   out.path = path;
   if (ModelFile::names_folder(path)) {
     MK_ASSIGN(out.folder, HfFolder::open(path));
-    MK_ASSIGN(out.config, config_from_hf(out.folder->config.dump()));
+    MK_ASSIGN(out.config, config_from_hf_json(out.folder->config));
     MK_TRY(out.folder->weights.attach_scales(out.config.fp8_blocks));
   } else {
     MK_ASSIGN(out.gguf, GgufFile::open(path));

@@ -38,7 +38,6 @@ Result<void> check_unchanged(const ModelFile& file) {
 Result<void> pack_model(const Device& device, const ModelFile& file, LoadOptions options,
                         const std::string& identity, PackedFileWriter& writer) {
   options.panels = &writer;
-  options.mtp_modules = 1;  // the engine guesses with the first one
   MK_TRY(load_model(device, file.weights(), file.config(), options));
   MK_TRY(check_unchanged(file));
   PackedLabel label{identity, {}};
@@ -79,10 +78,10 @@ Result<std::unique_ptr<Model>> load_packed_model(const Device& device, const Mod
     std::error_code ignored;
     fs::remove(path, ignored);  // of no use any more, and its room is needed
     LoadOptions all = options;
-    all.mtp_modules = 1;
+    all.mtp_modules = 1;  // the engine guesses with the first one
     MK_ASSIGN(const PanelCounter counter, count_panels(device, file, all));
     MK_TRY(writer.check_room(static_cast<uint64_t>(counter.bytes())));
-    MK_TRY(pack_model(device, file, options, identity, writer));
+    MK_TRY(pack_model(device, file, all, identity, writer));
   }
   MK_ASSIGN(model, load());
   if (model) return std::move(*model);

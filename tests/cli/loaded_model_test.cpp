@@ -1,10 +1,9 @@
 // Goal: what a model is said to read and compute for a token. Method: a mixture of experts whose
 // parts are counted from its settings.
 #include "minke/cli/loaded_model.h"
+#include "tests/golden/golden_path.h"
 
 #include <gtest/gtest.h>
-
-#include <cstdlib>
 
 namespace minke {
 namespace {
@@ -12,9 +11,7 @@ namespace {
 namespace fs = std::filesystem;
 
 Result<LoadedModel> golden_model(const std::string& name) {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  const fs::path root = source == nullptr ? "." : source;
-  return load_model_without_text(root / "tests/golden/hf" / name, {}, Console{});
+  return load_model_without_text(golden_path("hf") / name, {}, Console{});
 }
 
 // Weights of the layers' matmuls with so many of the routed experts.

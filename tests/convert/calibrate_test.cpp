@@ -6,10 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 
 #include "minke/models/model_file.h"
 #include "minke/models/registry.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 
 namespace minke {
@@ -26,8 +26,7 @@ struct Loaded {
 
   explicit Loaded(const std::string& name, int num_threads = 1,
                   Precision precision = Precision::kF32) {
-    const char* source = std::getenv("MINKE_SOURCE_DIR");
-    const fs::path folder = fs::path(source == nullptr ? "." : source) / "tests/golden/hf" / name;
+    const fs::path folder = golden_path("hf") / name;
     device = std::make_unique<Device>(num_threads, false, CpuLevel::kRef);
     auto opened = ModelFile::open(folder);
     EXPECT_TRUE(opened) << opened.error().message;

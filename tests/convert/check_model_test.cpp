@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 
 #include "minke/format/gguf_writer.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 
 namespace minke {
@@ -59,9 +59,7 @@ ModelCheck check_file(DType dtype, uint32_t eos, const Change& change, int num_t
 }
 
 TEST(CheckModel, SoundModelsHaveNoErrors) {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  const fs::path golden = fs::path(source == nullptr ? "." : source) / "tests/golden/hf";
-  for (const auto& entry : fs::directory_iterator(golden)) {
+  for (const auto& entry : fs::directory_iterator(golden_path("hf"))) {
     const ModelCheck found = check(entry.path());
     EXPECT_EQ(found.errors, std::vector<std::string>{}) << entry.path();
     EXPECT_GT(found.num_tensors, 5);

@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 
 #include "minke/base/files.h"
 #include "minke/base/random.h"
 #include "minke/convert/convert.h"
 #include "minke/format/gguf_writer.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 
 namespace minke {
@@ -20,10 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path golden_folder(const std::string& name) {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden/hf" / name;
-}
+fs::path golden_folder(const std::string& name) { return golden_path("hf") / name; }
 
 ModelComparison compare(const fs::path& a, const fs::path& b, int num_threads = 2) {
   CompareOptions options;

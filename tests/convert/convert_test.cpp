@@ -5,13 +5,13 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <cstring>
 
 #include "minke/convert/hf_config.h"
 #include "minke/convert/hf_tensors.h"
 #include "minke/models/hf_folder.h"
 #include "minke/models/model_file.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 #include "tests/models/cached_logits.h"
 
@@ -20,10 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path golden_folder(const std::string& name) {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden/hf" / name;
-}
+fs::path golden_folder(const std::string& name) { return golden_path("hf") / name; }
 
 std::vector<std::string> cases() {
   std::vector<std::string> names;

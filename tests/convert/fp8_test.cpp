@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 
 #include "minke/base/files.h"
@@ -12,6 +11,7 @@
 #include "minke/convert/hf_tensors.h"
 #include "minke/dtype/fp8.h"
 #include "minke/models/hf_folder.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 
 namespace minke {
@@ -19,10 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path golden_folder(const std::string& name) {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden/hf" / name;
-}
+fs::path golden_folder(const std::string& name) { return golden_path("hf") / name; }
 
 void convert(const fs::path& source, const fs::path& destination, std::optional<DType> type,
              Fp8ScaleFormat fp8 = Fp8ScaleFormat::kNone, int num_threads = 1) {

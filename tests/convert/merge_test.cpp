@@ -13,36 +13,16 @@
 #include "minke/convert/convert.h"
 #include "minke/format/safetensors.h"
 #include "minke/models/model_file.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 #include "tests/models/cached_logits.h"
+#include "tests/models/golden_adapters.h"
 #include "tests/models/tiny_llama.h"
 
 namespace minke {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path golden() {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden";
-}
-
-std::vector<Adapter> adapters_of(const std::string& name) {
-  std::vector<Adapter> adapters;
-  const auto expected =
-      SafetensorsFile::open(golden() / "adapters" / name / "expected.safetensors");
-  const WeightInfo* weights = expected->find("weights");
-  for (int64_t i = 0; i < weights->shape[0]; ++i) {
-    auto adapter = read_adapter(golden() / "adapters" / name / std::to_string(i));
-    EXPECT_TRUE(adapter) << adapter.error().message;
-    float weight = 0.0f;
-    std::memcpy(&weight, weights->bytes.data() + i * 4, 4);
-    for (AdapterModule& module : adapter->modules)
-      module.delta.scale *= static_cast<double>(weight);
-    adapters.push_back(std::move(*adapter));
-  }
-  return adapters;
-}
 
 std::vector<float> logits_of(const fs::path& path, std::span<const Adapter> adapters = {}) {
   const auto file = ModelFile::open(path);
@@ -57,13 +37,6 @@ std::vector<float> logits_of(const fs::path& path, std::span<const Adapter> adap
   std::vector<int32_t> ids(40);
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * i % 61);
   return cached_logits(device, **model, ids, 512, DType::kF32);
-}
-
-float worst_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  float worst = 0.0f;
-  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
-  return worst;
 }
 
 size_t num_entries(const fs::path& folder) {
@@ -81,9 +54,9 @@ TEST(Merge, GivesTheLogitsOfTheModelWithItsAdapters) {
   ConvertOptions f32;
   f32.type = DType::kF32;
   for (const std::string name : {"llama", "qwen2", "deepseek-v3", "qwen3-moe-sparse"}) {
-    const std::vector<Adapter> adapters = adapters_of(name);
+    const std::vector<Adapter> adapters = golden_adapters(name);
     const fs::path folder = scratch.path() / name, file = scratch.path() / (name + ".gguf");
-    ASSERT_TRUE(convert_model(golden() / "hf" / name, folder, f32));
+    ASSERT_TRUE(convert_model(golden_path() / "hf" / name, folder, f32));
     const bool has_gguf = name != "qwen3-moe-sparse";  // which GGUF cannot say
     if (has_gguf) {
       ASSERT_TRUE(convert_model(folder, file, f32));
@@ -161,18 +134,18 @@ TEST(Merge, KeepsFormatsAndWhatTheAdaptersAreNotOf) {
 
 TEST(Merge, ErrorsLeaveNothingBehind) {
   const ScratchFolder scratch;
-  const std::vector<Adapter> llama = adapters_of("llama");
+  const std::vector<Adapter> llama = golden_adapters("llama");
   const auto error_of = [&](const fs::path& source, const fs::path& destination,
                             const MergeOptions& options) {
     const auto report = merge_into_model(llama, source, destination, options);
     EXPECT_FALSE(report) << destination;
     return report ? Error{} : report.error();
   };
-  const fs::path model = golden() / "hf/llama", to = scratch.path() / "to";
+  const fs::path model = golden_path() / "hf/llama", to = scratch.path() / "to";
   EXPECT_NE(error_of(model, scratch.path() / "a.gguf", {}).message.find("name a folder"),
             std::string::npos);
   EXPECT_EQ(error_of(model, model, threads(1)).code, ErrorCode::kUsage);
-  EXPECT_NE(error_of(golden() / "hf/deepseek-v3", to, {}).message.find("is no matrix"),
+  EXPECT_NE(error_of(golden_path() / "hf/deepseek-v3", to, {}).message.find("is no matrix"),
             std::string::npos);
   MergeOptions stopped = threads(1);
   stopped.writing.progress = [](uint64_t, uint64_t) { return false; };
@@ -198,7 +171,7 @@ TEST(Merge, ErrorsLeaveNothingBehind) {
 // FP8 has scales for blocks of rows, which a new row cannot keep.
 TEST(Merge, RefusesFormatsThatItCannotWrite) {
   const ScratchFolder scratch;
-  const auto file = ModelFile::open(golden() / "hf/qwen3-fp8");
+  const auto file = ModelFile::open(golden_path() / "hf/qwen3-fp8");
   ASSERT_TRUE(file);
   const WeightInfo* query = file->weights().find("blk.0.attn_q.weight");
   Adapter adapter{"made", "", {{"model.layers.0.self_attn.q_proj", {}}}};
@@ -206,7 +179,7 @@ TEST(Merge, RefusesFormatsThatItCannotWrite) {
   delta = {1, query->shape[0], query->shape[1], 1.0, {}, {}};
   delta.a.resize(static_cast<size_t>(delta.cols));
   delta.b.resize(static_cast<size_t>(delta.rows));
-  const auto report = merge_into_model(std::span(&adapter, 1), golden() / "hf/qwen3-fp8",
+  const auto report = merge_into_model(std::span(&adapter, 1), golden_path() / "hf/qwen3-fp8",
                                        scratch.path() / "out", threads(1));
   ASSERT_FALSE(report);
   EXPECT_NE(report.error().message.find("minke convert --type bf16"), std::string::npos);

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -15,6 +14,7 @@
 #include "minke/base/random.h"
 #include "minke/dtype/block_format.h"
 #include "minke/format/gguf_writer.h"
+#include "tests/golden/golden_path.h"
 
 namespace minke {
 namespace {
@@ -212,8 +212,7 @@ TEST_F(Quantize, TheOlderFormOfImportanceIsRead) {
 }
 
 TEST_F(Quantize, AFileOfAFolderStandsForTheFolder) {
-  const char* root = std::getenv("MINKE_SOURCE_DIR");
-  const fs::path source = fs::path(root == nullptr ? "." : root) / "tests/golden/hf/llama";
+  const fs::path source = golden_path("hf/llama");
   std::string of_folder;
   for (const char* name : {"", "model.safetensors", "config.json"}) {
     const fs::path path = folder_ / "out.gguf";

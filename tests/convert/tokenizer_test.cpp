@@ -2,14 +2,13 @@
 // published pipelines of tests/golden/tokenizer_hf there and back, on its texts.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "minke/convert/gguf_tokenizer.h"
 #include "minke/convert/hf_tokenizer.h"
 #include "minke/format/gguf_writer.h"
 #include "minke/text/pretokenizer.h"
 #include "minke/text/split_steps.h"
 #include "minke/text/tokenizer_file.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 
 namespace minke {
@@ -17,10 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path golden_folder() {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden/tokenizer_hf";
-}
+fs::path golden_folder() { return golden_path("tokenizer_hf"); }
 
 std::vector<std::string> texts() {
   std::vector<std::string> out;

@@ -6,7 +6,6 @@
 
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +14,7 @@
 
 #include "minke/base/json.h"
 #include "minke/dtype/dtype.h"
+#include "tests/golden/golden_path.h"
 
 namespace minke {
 namespace {
@@ -22,9 +22,7 @@ namespace {
 class Fp8 : public testing::Test {
  protected:
   void SetUp() override {
-    const char* source = std::getenv("MINKE_SOURCE_DIR");
-    const auto folder = std::filesystem::path(source == nullptr ? "." : source);
-    std::ifstream file(folder / "tests/golden/formats/fp8.json");
+    std::ifstream file(golden_path("formats/fp8.json"));
     std::stringstream text;
     text << file.rdbuf();
     auto parsed = parse_json(text.str());

@@ -6,10 +6,9 @@ Method: the random checkpoints and PEFT's adapters of tests/golden/adapters.
 
 import os
 import shutil
-import tempfile
 import unittest
 
-from minke_process import ROOT, minke, minke_json
+from minke_process import ROOT, ScratchTest, minke, minke_json
 
 GOLDEN = os.path.join(ROOT, "tests", "golden")
 IDS = "1,2,3,5,8,13,21,34,55,7"
@@ -29,15 +28,7 @@ def logits(model, *flags):
     return [value for row in rows for value in row]
 
 
-class Adapters(unittest.TestCase):
-    def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.scratch = scratch.name
-
-    def path(self, name):
-        return os.path.join(self.scratch, name)
-
+class Adapters(ScratchTest):
     def assert_near(self, found, expected, most):
         self.assertLessEqual(max(abs(a - b) for a, b in zip(found, expected, strict=True)), most)
 

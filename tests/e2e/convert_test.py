@@ -3,25 +3,16 @@
 import os
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
-from minke_process import MINKE, MODEL, ROOT, minke, minke_json
+from minke_process import MINKE, MODEL, ROOT, ScratchTest, minke, minke_json
 
 QUESTION = ("Why is the sky blue?", "--temperature", "0", "--max-tokens", "12",
             "--precision", "f32")
 
 
-class Convert(unittest.TestCase):
-    def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.scratch = scratch.name
-
-    def path(self, name):
-        return os.path.join(self.scratch, name)
-
+class Convert(ScratchTest):
     def test_a_folder_and_a_file_made_of_it_answer_as_the_model(self):
         folder, file = self.path("hf"), self.path("again.gguf")
         told = minke_json("convert", MODEL, folder)

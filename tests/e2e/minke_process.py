@@ -4,7 +4,9 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 import time
+import unittest
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -49,6 +51,18 @@ def answers_in_time(process, url, seconds):
             time.sleep(0.05)
     process.kill()
     return False
+
+
+class ScratchTest(unittest.TestCase):
+    """Each test has a folder of its own in which it may write."""
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.scratch = scratch.name
+
+    def path(self, name):
+        return os.path.join(self.scratch, name)
 
 
 class Server:

@@ -12,6 +12,7 @@
 #include "minke/engine/engine.h"
 #include "minke/models/model.h"
 #include "tests/base/checked_build.h"
+#include "tests/golden/golden_path.h"
 
 namespace minke {
 namespace {
@@ -32,9 +33,7 @@ std::vector<int32_t> ids_of(const Json& array) {
 void expect_golden_answers(Precision precision, DType kv_dtype, double gap_max) {
   const std::string path = model_path();
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no model at " << path;
-  const char* root = std::getenv("MINKE_SOURCE_DIR");
-  const auto text =
-      read_file(std::string(root != nullptr ? root : ".") + "/tests/golden/logits_smollm2.json");
+  const auto text = read_file(golden_path("logits_smollm2.json"));
   ASSERT_TRUE(text) << text.error().message;
   const auto golden = parse_json(*text);
   ASSERT_TRUE(golden) << golden.error().message;

@@ -12,19 +12,16 @@
 #include "minke/base/files.h"
 #include "minke/format/safetensors.h"
 #include "minke/models/model_file.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 #include "tests/models/cached_logits.h"
+#include "tests/models/golden_adapters.h"
 #include "tests/models/tiny_llama.h"
 
 namespace minke {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path golden() {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden";
-}
 
 // A case of the golden script: its checkpoint, adapters in their weights, and the logits.
 struct Case {
@@ -34,29 +31,12 @@ struct Case {
   std::vector<float> logits;
 
   static Case open(const std::string& name) {
-    const fs::path folder = golden() / "adapters" / name;
-    auto file = ModelFile::open(golden() / "hf" / name);
-    const auto expected = SafetensorsFile::open(folder / "expected.safetensors");
+    auto file = ModelFile::open(golden_path("hf") / name);
+    const auto expected =
+        SafetensorsFile::open(golden_path("adapters") / name / "expected.safetensors");
     EXPECT_TRUE(file && expected);
-    Case out{std::move(*file), {}, {}, {}};
-    const auto read = [&](const char* tensor, auto& values) {
-      const WeightInfo* info = expected->find(tensor);
-      values.resize(static_cast<size_t>(info->shape.num_elements()));
-      std::memcpy(values.data(), info->bytes.data(), info->bytes.size());
-    };
-    std::vector<float> weights;
-    read("weights", weights);
-    read("ids", out.ids);
-    read("logits", out.logits);
-    for (size_t i = 0; i < weights.size(); ++i) {
-      auto adapter = read_adapter(folder / std::to_string(i));
-      EXPECT_TRUE(adapter) << adapter.error().message;
-      for (AdapterModule& module : adapter->modules) {
-        module.delta.scale *= static_cast<double>(weights[i]);
-      }
-      out.adapters.push_back(std::move(*adapter));
-    }
-    return out;
+    return {std::move(*file), golden_adapters(name), golden_values<int32_t>(*expected, "ids"),
+            golden_values<float>(*expected, "logits")};
   }
   std::unique_ptr<Model> load(const Device& device, LoadOptions options) const {
     const auto deltas = fit_adapters(adapters, file.weights(), file.config());
@@ -69,13 +49,6 @@ struct Case {
 };
 
 constexpr const char* kCases[] = {"llama", "qwen2", "deepseek-v3", "qwen3-moe-sparse"};
-
-float worst_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  float worst = 0.0f;
-  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
-  return worst;
-}
 
 TEST(Adapter, GivesTheLogitsOfTransformersInAnyChunksAndThreads) {
   for (const char* name : kCases) {
@@ -211,11 +184,11 @@ class Copy {
 
  private:
   static std::string text_of(const char* name) {
-    return read_file(golden() / "adapters/qwen2/0" / name, size_t{1} << 20).value_or("");
+    return read_file(golden_path() / "adapters/qwen2/0" / name, size_t{1} << 20).value_or("");
   }
   ScratchFolder folder_;
   std::string config_, weights_;
-  ModelFile file_ = std::move(*ModelFile::open(golden() / "hf/qwen2"));
+  ModelFile file_ = std::move(*ModelFile::open(golden_path() / "hf/qwen2"));
 };
 
 TEST(AdapterHostile, SettingsThatCannotBeNameTheSetting) {
@@ -302,7 +275,7 @@ TEST(AdapterHostile, OfAnotherModelIsRefused) {
     return deltas ? "" : deltas.error().message;
   };
   EXPECT_EQ(error_of(llama.file), "");
-  const auto other = ModelFile::open(golden() / "hf/deepseek-v3");
+  const auto other = ModelFile::open(golden_path() / "hf/deepseek-v3");
   ASSERT_TRUE(other);
   EXPECT_NE(error_of(*other).find("' is no matrix of this deepseek_v3"), std::string::npos);
   llama.adapters[0].modules[0].delta.rows += 1;
@@ -311,7 +284,7 @@ TEST(AdapterHostile, OfAnotherModelIsRefused) {
   EXPECT_NE(error_of(llama.file).find("tied"), std::string::npos);
   llama.adapters[0].modules[0].module = "model.embed_tokens";
   EXPECT_NE(error_of(llama.file).find("is no matrix"), std::string::npos);
-  EXPECT_EQ(read_adapter(golden() / "hf/llama").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(read_adapter(golden_path() / "hf/llama").error().code, ErrorCode::kNotFound);
 }
 
 TEST(AdapterHostile, MutatedFilesAreReadOrRefusedWithAReason) {

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -12,6 +11,7 @@
 #include "minke/base/random.h"
 #include "minke/format/safetensors.h"
 #include "minke/models/model_file.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 #include "tests/models/cached_logits.h"
 
@@ -23,10 +23,7 @@ namespace fs = std::filesystem;
 constexpr const char* kCases[] = {"llama3",      "qwen2",       "qwen3-moe-sparse", "qwen3-fp8",
                                   "deepseek-v2", "deepseek-v3", "llama-yarn"};
 
-fs::path golden(const std::string& name) {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden/hf" / name;
-}
+fs::path golden(const std::string& name) { return golden_path("hf") / name; }
 
 std::string text_of(const fs::path& path) {
   auto text = read_file(path, size_t{16} << 20);

@@ -2,14 +2,15 @@
 // in chunks and token by token through the cache. Method: tests/golden/hf_models.py.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "minke/format/safetensors.h"
 #include "minke/models/hf_names.h"
 #include "minke/models/model_file.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 #include "tests/models/cached_logits.h"
+#include "tests/models/golden_tensors.h"
 #include "tests/models/tiny_llama.h"
 
 namespace minke {
@@ -17,10 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path golden_folder() {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden/hf";
-}
+fs::path golden_folder() { return golden_path("hf"); }
 
 std::vector<std::string> cases() {
   std::vector<std::string> names;
@@ -38,22 +36,10 @@ struct Golden {
   explicit Golden(const fs::path& folder) {
     const auto expected = SafetensorsFile::open(folder / "expected.safetensors");
     EXPECT_TRUE(expected) << expected.error().message;
-    const WeightInfo* ids_info = expected->find("ids");
-    const WeightInfo* logits_info = expected->find("logits");
-    EXPECT_TRUE(ids_info != nullptr && logits_info != nullptr);
-    ids.resize(static_cast<size_t>(ids_info->shape[0]));
-    std::memcpy(ids.data(), ids_info->bytes.data(), ids_info->bytes.size());
-    logits.resize(static_cast<size_t>(logits_info->shape.num_elements()));
-    std::memcpy(logits.data(), logits_info->bytes.data(), logits_info->bytes.size());
+    ids = golden_values<int32_t>(*expected, "ids");
+    logits = golden_values<float>(*expected, "logits");
   }
 };
-
-float worst_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  float worst = 0.0f;
-  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
-  return worst;
-}
 
 TEST(HfModels, GiveTheLogitsOfTransformers) {
   ASSERT_GE(cases().size(), 10u);

@@ -2,7 +2,6 @@
 // their gradients are right. Method: tests/golden/hf_models.py; finite differences.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
@@ -10,6 +9,8 @@
 #include "minke/format/safetensors.h"
 #include "minke/models/model_file.h"
 #include "minke/ops/ops.h"
+#include "tests/golden/golden_path.h"
+#include "tests/models/golden_tensors.h"
 #include "tests/models/tiny_deepseek.h"
 
 namespace minke {
@@ -17,26 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path golden_folder() {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden/hf/deepseek-v3-mtp";
-}
-
-template <class T>
-std::vector<T> values_of(const SafetensorsFile& file, const std::string& name) {
-  const WeightInfo* info = file.find(name);
-  EXPECT_NE(info, nullptr) << name;
-  std::vector<T> values(info->bytes.size() / sizeof(T));
-  std::memcpy(values.data(), info->bytes.data(), info->bytes.size());
-  return values;
-}
-
-float worst_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  float worst = 0.0f;
-  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
-  return worst;
-}
+fs::path golden_folder() { return golden_path("hf/deepseek-v3-mtp"); }
 
 std::unique_ptr<Model> golden_model(const Device& device, const LoadOptions& options) {
   const auto file = ModelFile::open(golden_folder());
@@ -90,15 +72,15 @@ std::vector<std::vector<float>> mtp_logits(const Device& device, const Model& mo
 TEST(Mtp, GivesTheLogitsOfTransformersAtEveryDepthAndNotThoseOfTheOtherOrder) {
   const auto expected = SafetensorsFile::open(golden_folder() / "expected.safetensors");
   ASSERT_TRUE(expected) << expected.error().message;
-  const auto ids = values_of<int32_t>(*expected, "ids");
+  const auto ids = golden_values<int32_t>(*expected, "ids");
   for (const CpuLevel level : supported_levels()) {
     const Device device(2, false, level);
     const auto model = golden_model(device, {Precision::kF32, 128, {}, 9});
     ASSERT_EQ(model->config().num_nextn_predict_layers, 2);
     const auto whole = mtp_logits(device, *model, ids, 512);
     for (size_t k = 0; k < 2; ++k) {
-      const auto golden = values_of<float>(*expected, fmt::format("mtp_logits_{}", k + 1));
-      const auto swapped = values_of<float>(*expected, fmt::format("mtp_swapped_{}", k + 1));
+      const auto golden = golden_values<float>(*expected, fmt::format("mtp_logits_{}", k + 1));
+      const auto swapped = golden_values<float>(*expected, fmt::format("mtp_swapped_{}", k + 1));
       EXPECT_LE(worst_difference(whole[k], golden), 2e-4f) << k << cpu_level_name(level);
       EXPECT_GE(worst_difference(whole[k], swapped), 1.0f) << "eh_proj's order makes a difference";
     }

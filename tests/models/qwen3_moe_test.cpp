@@ -3,11 +3,11 @@
 // as GGUF, where the experts of a layer are one tensor.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "minke/format/gguf_writer.h"
 #include "minke/models/model_file.h"
+#include "tests/golden/golden_path.h"
 #include "tests/hub/scratch_folder.h"
 #include "tests/models/cached_logits.h"
 
@@ -16,10 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path golden() {
-  const char* source = std::getenv("MINKE_SOURCE_DIR");
-  return fs::path(source == nullptr ? "." : source) / "tests/golden/hf/qwen3-moe";
-}
+fs::path golden() { return golden_path("hf/qwen3-moe"); }
 
 Result<ModelConfig> config_with(const std::string& more) {
   return config_from_hf(

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
@@ -18,6 +17,7 @@
 #include "minke/ops/ops.h"
 #include "minke/train/adamw.h"
 #include "minke/train/gradient_norm.h"
+#include "tests/golden/golden_path.h"
 
 namespace minke {
 namespace {
@@ -26,9 +26,7 @@ constexpr int64_t kVocab = 96, kHidden = 64, kHeads = 4, kKvHeads = 2, kHeadDim 
 constexpr int64_t kBatch = 2, kSeq = 24;
 
 Json golden() {
-  const char* root = std::getenv("MINKE_SOURCE_DIR");
-  const std::string folder = root != nullptr ? root : ".";
-  const auto text = read_file(folder + "/tests/golden/llama_train.json");
+  const auto text = read_file(golden_path("llama_train.json"));
   EXPECT_TRUE(text.has_value()) << "run in the source folder, or set MINKE_SOURCE_DIR";
   return text ? parse_json(*text).value_or(Json()) : Json();
 }

@@ -59,13 +59,17 @@ void matmul_int8_grouped(const Device& device, const Int8View& x,
 void matmul_int8_swiglu_grouped(const Device& device, const Int8View& x,
                                 std::span<const MatmulGroup> groups, const View& y);
 
-/// dx = dy W: dy [n, rows], dx [n, cols], for f32 and f64 matrices: the input's gradient of matmul.
+/// dx = dy W: dy [n, rows], dx [n, cols], in f32 for matrices of any format, or in f64: the input's
+/// gradient of matmul. Each element is one chain of fused multiply-adds over the outputs in order
+/// (ref: not fused), whatever n, the tiling or the threads.
 void matmul_input_grad(const Device& device, const ConstView& dy, const PackedView& w,
                        const View& dx);
 
-/// dW = dy^T x in the packed layout of an f32 (f64) matrix [rows, cols], overwritten: the weight's
-/// gradient of matmul. Padding rows become 0. Sums run over the n rows in order.
-void matmul_weight_grad(const Device& device, const ConstView& dy, const ConstView& x,
+/// dW = dy^T x in the packed layout of an f32 (f64) matrix [rows, cols]: the weight's gradient of
+/// matmul; with `add` it is added to what is there. Padding rows become (or stay) 0. Each element
+/// is one chain over the n rows in order, as above, so adding micro-batches one after the other
+/// gives the bits of their batch.
+void matmul_weight_grad(const Device& device, const ConstView& dy, const ConstView& x, bool add,
                         std::byte* packed_dw);
 
 }  // namespace minke::kernels

@@ -22,7 +22,7 @@ Tensor linear(const Context& context, const Tensor& x, const Weight& weight) {
         }
         if (wants_dw) {
           dw = Tensor::empty(device.arena(), weight.dtype, weight.storage.shape());
-          kernels::matmul_weight_grad(device, dy.view(), x.view(), dw.view().data);
+          kernels::matmul_weight_grad(device, dy.view(), x.view(), false, dw.view().data);
         }
         return std::vector<Tensor>{dx, dw};
       });
@@ -63,7 +63,7 @@ Tensor linear_grouped(const Context& context, const Tensor& x, const std::vector
           }
           if (storage.var() != 0) {
             gradients[1 + g] = Tensor::empty(device.arena(), weights[g].dtype, storage.shape());
-            kernels::matmul_weight_grad(device, dy_rows.view(), x.rows(begin, end).view(),
+            kernels::matmul_weight_grad(device, dy_rows.view(), x.rows(begin, end).view(), false,
                                         gradients[1 + g].view().data);
           }
           begin = end;

@@ -14,6 +14,8 @@ namespace minke::kernels::avx2 {
 
 #include "minke/kernels/cpu/block_impl.h"
 
+#include "minke/kernels/cpu/float_panel_impl.h"
+
 #include "minke/kernels/cpu/matmul_impl.h"
 
 #include "minke/kernels/cpu/matmul_int8_impl.h"

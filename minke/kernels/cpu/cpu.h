@@ -38,7 +38,31 @@
                    int64_t panel_end, std::byte* scratch);                                      \
   }
 
+// Of those that only training needs, whatever integer instructions there are.
+#define MK_DECLARE_TRAINING_KERNELS(isa)                                                \
+  namespace isa {                                                                       \
+  void matmul_input_grad(const ConstView& dy, const PackedView& w, const View& dx,      \
+                         const MatmulPiece& piece, std::byte* scratch);                 \
+  void matmul_weight_grad(const ConstView& dy, const ConstView& x, bool add, float* dw, \
+                          const MatmulPiece& piece, std::byte* scratch);                \
+  }
+
 namespace minke::kernels {
+
+/// What a thread computes of a matmul's gradient: columns [col_begin, col_end) of rows [begin, end)
+/// of dx, or of panels [begin, end) of dW. At most kPieceCols columns, and kPiecePanels panels.
+struct MatmulPiece {
+  int64_t begin;
+  int64_t end;
+  int64_t col_begin;
+  int64_t col_end;
+};
+inline constexpr int64_t kPieceCols = 256;
+inline constexpr int64_t kPiecePanels = 8;
+/// Of the blocks that factors are packed in, so that those of a piece stay in L2.
+inline constexpr int64_t kProductDepth = 192;
+inline constexpr int64_t kMatmulGradScratch =
+    (kPieceCols + kPiecePanels * kPanelRows) * kProductDepth * 4;
 
 /// Scratch that products need: two panels expanded to f32.
 inline constexpr int64_t matmul_scratch_bytes(int64_t cols) {
@@ -51,6 +75,14 @@ MK_DECLARE_CPU_KERNELS(avx2)
 MK_DECLARE_CPU_KERNELS(avx_vnni)
 MK_DECLARE_CPU_KERNELS(avx512_vnni)
 MK_DECLARE_BF16_KERNELS(avx512_bf16)
+MK_DECLARE_TRAINING_KERNELS(avx2)
+MK_DECLARE_TRAINING_KERNELS(avx512)
+#define MK_TRAINING_IMPLEMENTATIONS(function, ref)                                  \
+  {                                                                                 \
+    {CpuLevel::kAvx512Vnni, avx512::function}, {CpuLevel::kAvx2, avx2::function}, { \
+      CpuLevel::kRef, ref                                                           \
+    }                                                                               \
+  }
 #define MK_IMPLEMENTATIONS(function, ref)                                                     \
   {                                                                                           \
     {CpuLevel::kAvx512Vnni, avx512_vnni::function}, {CpuLevel::kAvxVnni, avx_vnni::function}, \
@@ -64,6 +96,11 @@ MK_DECLARE_BF16_KERNELS(avx512_bf16)
 MK_DECLARE_CPU_KERNELS(neon)
 MK_DECLARE_CPU_KERNELS(neon_dot)
 MK_DECLARE_CPU_KERNELS(neon_i8mm)
+MK_DECLARE_TRAINING_KERNELS(neon)
+#define MK_TRAINING_IMPLEMENTATIONS(function, ref)             \
+  {                                                            \
+    {CpuLevel::kNeon, neon::function}, { CpuLevel::kRef, ref } \
+  }
 #define MK_IMPLEMENTATIONS(function, ref)                                                 \
   {                                                                                       \
     {CpuLevel::kNeonI8mm, neon_i8mm::function}, {CpuLevel::kNeonDot, neon_dot::function}, \
@@ -74,6 +111,7 @@ MK_DECLARE_CPU_KERNELS(neon_i8mm)
   {                                       \
     { CpuLevel::kRef, ref }               \
   }
+#define MK_TRAINING_IMPLEMENTATIONS(function, ref) MK_IMPLEMENTATIONS(function, ref)
 #endif
 // The same for the kernels that need dot products of bf16.
 #ifndef MK_BF16_IMPLEMENTATIONS

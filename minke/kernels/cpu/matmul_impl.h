@@ -1,4 +1,4 @@
-// y = x W^T in f32 over packed panels. Included inside a namespace, after block_impl.h.
+// y = x W^T in f32 over packed panels. Included inside a namespace, after float_panel_impl.h.
 
 // Weights expanded to f32 [cols][16] a panel.
 struct ExpandedFloats {
@@ -75,48 +75,6 @@ static void few_halves(const ConstView& x, const PackedView& w, const View& y, i
   if (x.rows <= 2)
     return halves_panels<kW, 2, 2 * Simd::kTilePanels>(x, w, y, panel_begin, panel_end);
   halves_panels<kW, kFewFloatRows, Simd::kTilePanels>(x, w, y, panel_begin, panel_end);
-}
-
-static void expand_halves(const std::byte* panel, DType dtype, int64_t cols, float* out) {
-  const auto* in = reinterpret_cast<const uint16_t*>(panel);
-  for (int64_t i = 0; i < cols * kPanelRows; i += Simd::kLanes) {
-    Simd::store(out + i, dtype == DType::kF16 ? Simd::load_f16(in + i) : Simd::load_bf16(in + i));
-  }
-}
-
-// The panel as f32 [cols][16]: itself, or decoded into `scratch`.
-static const std::byte* float_panel(const PackedView& w, const std::byte* panel,
-                                    std::byte* scratch) {
-  auto* out = reinterpret_cast<float*>(scratch);
-  switch (w.dtype) {
-    case DType::kF32:
-      return panel;
-#define MK_BLOCK_FORMAT(id, ...)                            \
-  case DType::id:                                           \
-    expand_floats<FormatOf<DType::id>>(panel, w.cols, out); \
-    return scratch;
-#include "minke/dtype/block_formats.def"
-#undef MK_BLOCK_FORMAT
-    default:
-      expand_halves(panel, w.dtype, w.cols, out);
-      return scratch;
-  }
-}
-
-static int64_t panel_bytes(const PackedView& w) {
-  switch (w.dtype) {
-    case DType::kF32:
-      return w.cols * kPanelRows * 4;
-#define MK_BLOCK_FORMAT(id, ...)                                  \
-  case DType::id: {                                               \
-    constexpr PanelLayout kLayout = FormatOf<DType::id>::kLayout; \
-    return w.cols / kLayout.unit_cols * kLayout.unit_bytes;       \
-  }
-#include "minke/dtype/block_formats.def"
-#undef MK_BLOCK_FORMAT
-    default:
-      return w.cols * kPanelRows * 2;
-  }
 }
 
 void matmul(const ConstView& x, const PackedView& w, const View& y, int64_t panel_begin,

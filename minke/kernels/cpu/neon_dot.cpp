@@ -12,6 +12,8 @@ namespace minke::kernels::neon_dot {
 
 #include "minke/kernels/cpu/block_impl.h"
 
+#include "minke/kernels/cpu/float_panel_impl.h"
+
 #include "minke/kernels/cpu/matmul_impl.h"
 
 #include "minke/kernels/cpu/matmul_int8_impl.h"

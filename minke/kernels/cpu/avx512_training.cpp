@@ -1,0 +1,25 @@
+#include <utility>
+
+#include "minke/kernels/cpu/cpu.h"
+
+#ifdef __AVX512VNNI__
+#include <immintrin.h>
+
+namespace minke::kernels::avx512 {
+#include "minke/kernels/cpu/simd_x86.h"
+
+#include "minke/kernels/cpu/simd_avx512.h"
+
+#include "minke/kernels/cpu/activation_impl.h"
+
+#include "minke/kernels/cpu/tile_impl.h"
+
+#include "minke/kernels/cpu/block_impl.h"
+
+#include "minke/kernels/cpu/float_panel_impl.h"
+
+#include "minke/kernels/cpu/product_impl.h"
+
+#include "minke/kernels/cpu/matmul_grad_impl.h"
+}  // namespace minke::kernels::avx512
+#endif

@@ -35,7 +35,6 @@ Result<std::vector<Sample>> draw_samples(const Device& device, const Model& mode
   for (const std::string& prompt : prompts) {
     Request request;
     request.prompt = prompt_ids(tokenizer, prompt);
-    request.max_tokens = options.num_tokens;
     request.stop_tokens = tokenizer.end_of_generation_ids();
     request.sampling = options.sampling;
     request.sampling.seed += requests.size();
@@ -43,12 +42,14 @@ Result<std::vector<Sample>> draw_samples(const Device& device, const Model& mode
     requests.push_back(std::move(request));
   }
   EngineConfig config;
-  config.context_tokens = static_cast<int>(longest) + options.num_tokens;
-  if (config.context_tokens > model.config().max_position_embeddings) {
-    return fail(ErrorCode::kUsage,
-                "a prompt of {} tokens and {} to generate, but the model was made for {} in all",
-                longest, options.num_tokens, model.config().max_position_embeddings);
+  const int64_t context =
+      options.context_tokens > 0 ? options.context_tokens : model.config().max_position_embeddings;
+  if (static_cast<int64_t>(longest) >= context) {
+    return fail(ErrorCode::kUsage, "a prompt for samples has {} tokens, but there are {} in all",
+                longest, context);
   }
+  config.context_tokens =
+      static_cast<int>(std::min(static_cast<int64_t>(longest) + options.num_tokens, context));
   config.kv_dtype = DType::kF32;
   config.num_tokens = std::min<int64_t>(tokenizer.vocab_size(), model.config().vocab_size);
   config.sequences_max = static_cast<int>(std::min<size_t>(prompts.size(), 16));
@@ -56,6 +57,8 @@ Result<std::vector<Sample>> draw_samples(const Device& device, const Model& mode
   std::vector<Pending> pending(prompts.size());  // outlives the engine, which writes to it
   MK_ASSIGN(const auto engine, Engine::create(device, model, config));
   for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto length = static_cast<int>(requests[i].prompt.size());
+    requests[i].max_tokens = std::min(options.num_tokens, config.context_tokens - length);
     MK_TRY(engine->submit(std::move(requests[i]), [&each = pending[i]](const TokenEvent& event) {
       if (event.token) each.tokens.push_back(*event.token);
       if (!event.finish) return;

@@ -12,7 +12,8 @@ namespace minke {
 
 /// How samples are drawn.
 struct SampleOptions {
-  int num_tokens = 64;  ///< most of each
+  int num_tokens = 64;         ///< most of each
+  int64_t context_tokens = 0;  ///< where samples end; 0: what the model was made for
   SamplingParams sampling;
 };
 
@@ -25,7 +26,7 @@ struct Sample {
 /// Lets the model, as its weights are now, go on with each prompt: with the engine that serves and
 /// a cache in f32, so in training's own arithmetic. All prompts at once; prompt i is drawn with the
 /// seed plus i. An empty prompt begins with the model's token for that. Nothing else may compute on
-/// the device meanwhile. kUsage for prompts that are longer than the model's context.
+/// the device meanwhile. kUsage for prompts that fill the context.
 Result<std::vector<Sample>> draw_samples(const Device& device, const Model& model,
                                          const Tokenizer& tokenizer,
                                          const std::vector<std::string>& prompts,

@@ -2,8 +2,10 @@
 #include <cstdint>
 #include <span>
 
+#include "minke/base/json.h"
 #include "minke/data/batch.h"
 #include "minke/models/model.h"
+#include "minke/train/objective.h"
 
 namespace minke {
 
@@ -13,6 +15,10 @@ struct Evaluation {
   double perplexity = 0;     ///< exp(loss)
   double bits_per_byte = 0;  ///< comparable between tokenizers; 0: the texts' bytes are unknown
   int64_t targets = 0;
+  /// What else the stage found out, under the metrics' keys ("task_arc"); and what the model said,
+  /// as lines of samples.jsonl without their step.
+  std::vector<StepMetric> metrics{};
+  Json::Array samples{};
 };
 
 /// What is evaluated, and how.

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <string>
 
 #include "minke/train/optimizer_config.h"
 #include "minke/train/schedule.h"
@@ -19,6 +20,9 @@ struct TrainingConfig {
   int64_t eval_every = 250;
   int64_t eval_batches = 20;
   int64_t patience = 0;
+  std::string tasks;
+  std::string samples;
+  int64_t sample_tokens = 64;
   int64_t save_every = 500;
   double save_minutes = 30;
   int64_t keep = 2;
@@ -45,6 +49,12 @@ struct TrainingConfig {
     visitor("eval_batches", eval_batches, 1.0, 1e12, "batches of an evaluation");
     visitor("patience", patience, 0.0, 1e9,
             "evaluations without a better loss after which training stops; 0: never");
+    visitor("tasks", tasks,
+            "questions that evaluations ask: files as minke eval choice reads, between commas");
+    visitor("samples", samples,
+            "a file of prompts, one a line, that evaluations let the model "
+            "go on with");
+    visitor("sample_tokens", sample_tokens, 1.0, 1e6, "most tokens of such a sample");
     visitor("save_every", save_every, 0.0, 1e12, "steps between checkpoints; 0: only the last");
     visitor("save_minutes", save_minutes, 0.0, 1e6, "minutes between them; 0: by steps alone");
     visitor("keep", keep, 1.0, 1e6, "checkpoints that are kept, besides the best");

@@ -200,6 +200,11 @@ Result<void> TrainingLoop::evaluate() {
                             {"val_perplexity", result.perplexity},
                             {"val_targets", result.targets}});
   if (result.bits_per_byte > 0) line.set("val_bits_per_byte", result.bits_per_byte);
+  for (const StepMetric& metric : result.metrics) line.set(metric.name, metric.value);
+  for (Json sample : result.samples) {
+    sample.set("step", step_);
+    MK_TRY(run_->add_sample(std::move(sample)));
+  }
   return run_->add_metrics(std::move(line));
 }
 

@@ -82,11 +82,14 @@ TEST_F(SamplesTest, TheSeedDecidesAndEachPromptHasItsOwn) {
 }
 
 TEST_F(SamplesTest, WhatDoesNotFitIsAnErrorAndNoPromptsAreNoWork) {
-  const auto samples = draw_samples(device_, *model_, tokenizer_, {std::string(40, 'x')},
-                                    {.num_tokens = 30, .sampling = {}});
+  const SampleOptions options{.num_tokens = 30, .context_tokens = 40, .sampling = {}};
+  const auto samples = draw_samples(device_, *model_, tokenizer_, {std::string(40, 'x')}, options);
   ASSERT_FALSE(samples);
   EXPECT_EQ(samples.error().code, ErrorCode::kUsage);
   EXPECT_TRUE(draw_samples(device_, *model_, tokenizer_, {}, {})->empty());
+  const auto cut = draw_samples(device_, *model_, tokenizer_, {std::string(37, 'x')}, options);
+  ASSERT_TRUE(cut) << cut.error().message;
+  EXPECT_EQ((*cut)[0].text.size(), 3u) << "the context ends it";
 }
 
 }  // namespace

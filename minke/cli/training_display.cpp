@@ -24,17 +24,12 @@ TrainingHooks TrainingDisplay::hooks(const Interrupts& interrupts) {
   return hooks;
 }
 
-double TrainingDisplay::mfu(const StepNews& news) const {
-  if (options_.flops_per_second <= 0) return 0;
-  return news.tokens_per_second * options_.flops_per_token / options_.flops_per_second;
-}
-
 std::string TrainingDisplay::line(const StepNews& news) const {
   const StepReport& report = *news.report;
   std::string text = fmt::format("step {}/{}  loss {:.4f}  norm {:.3f}  lr {:.2e}  {:.0f} tokens/s",
                                  report.step + 1, options_.steps, report.loss, report.grad_norm,
                                  news.learning_rate, news.tokens_per_second);
-  if (const double share = mfu(news); share > 0) text += fmt::format("  MFU {:.0f} %", 100 * share);
+  if (news.mfu > 0) text += fmt::format("  MFU {:.0f} %", 100 * news.mfu);
   for (const StepMetric& metric : report.metrics) {
     text += fmt::format("  {} {:.4f}", metric.name, metric.value);
   }
@@ -47,10 +42,10 @@ void TrainingDisplay::step(const StepNews& news) {
     Json line = Json::object({{"step", report.step},
                               {"loss", report.loss},
                               {"grad_norm", report.grad_norm},
-                              {"lr", news.learning_rate},
+                              {"learning_rate", news.learning_rate},
                               {"tokens", report.size.tokens},
                               {"seconds", news.seconds}});
-    if (const double share = mfu(news); share > 0) line.set("mfu", share);
+    if (news.mfu > 0) line.set("mfu", news.mfu);
     if (news.is_skipped) line.set("skipped", true);
     for (const StepMetric& metric : report.metrics) line.set(metric.name, metric.value);
     console_.print("{}\n", line.dump());

@@ -14,8 +14,6 @@ class TrainingDisplay {
   struct Options {
     bool json = false;
     int64_t steps = 0;
-    double flops_per_token = 0;   ///< of a step
-    double flops_per_second = 0;  ///< that the machine has at most, for MFU; 0: unknown
   };
   TrainingDisplay(const Console& console, const Options& options)
       : console_(console), options_(options) {}
@@ -25,13 +23,13 @@ class TrainingDisplay {
 
   /// The display and the interrupts must outlive them.
   TrainingHooks hooks(const Interrupts& interrupts);
+  /// Ends a line that is drawn anew.
+  void clear();
 
  private:
   void step(const StepNews& news);
   void evaluation(int64_t steps_done, const Evaluation& result);
   void note(const std::string& text);
-  void clear();
-  double mfu(const StepNews& news) const;
   std::string line(const StepNews& news) const;
 
   const Console& console_;

@@ -13,7 +13,6 @@ Result<Evaluation> evaluate(const Device& device, const Model& model, const Batc
   const int64_t num_batches = std::min(options.num_batches, source.steps_per_epoch());
   Evaluation result;
   double nats = 0;
-  int64_t bytes = 0;
   for (int64_t step = 0; step < num_batches; ++step) {
     MK_ASSIGN(const TokenBatch batch, source.batch(step));
     const int64_t rows = batch.num_rows();
@@ -26,10 +25,6 @@ Result<Evaluation> evaluate(const Device& device, const Model& model, const Batc
       const Tensor loss = model.loss(context, forward_batch(part), part.targets, count);
       nats += static_cast<double>(*loss.data<float>()) * count;
       result.targets += targets;
-      if (options.token_bytes.empty()) continue;
-      for (const int32_t target : part.targets) {
-        if (target >= 0) bytes += options.token_bytes[static_cast<size_t>(target)];
-      }
     }
   }
   if (result.targets == 0) {
@@ -37,7 +32,9 @@ Result<Evaluation> evaluate(const Device& device, const Model& model, const Batc
   }
   result.loss = nats / static_cast<double>(result.targets);
   result.perplexity = std::exp(result.loss);
-  if (bytes > 0) result.bits_per_byte = nats / std::log(2.0) / static_cast<double>(bytes);
+  if (options.bytes_per_target > 0) {
+    result.bits_per_byte = result.loss / std::log(2.0) / options.bytes_per_target;
+  }
   return result;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <span>
 
 #include "minke/base/json.h"
 #include "minke/data/batch.h"
@@ -23,10 +22,9 @@ struct Evaluation {
 
 /// What is evaluated, and how.
 struct EvaluationOptions {
-  int64_t num_batches = 1;  ///< of the source, from its first on
-  int64_t micro_batch = 0;  ///< rows at once; 0: all of a batch
-  /// Bytes of each token's text, by id; empty: unknown.
-  std::span<const int32_t> token_bytes;
+  int64_t num_batches = 1;      ///< of the source, from its first on
+  int64_t micro_batch = 0;      ///< rows at once; 0: all of a batch
+  double bytes_per_target = 0;  ///< of the texts, in the mean; 0: unknown
 };
 
 /// Evaluates the model on the first batches of the source, at most one pass. Sums are in f64 in the

@@ -1,5 +1,6 @@
 #include "minke/train/model_folder.h"
 
+#include <array>
 #include <cstring>
 #include <system_error>
 
@@ -15,6 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::array kTokenizerFiles = {"tokenizer.json", "tokenizer_config.json",
+                                        "special_tokens_map.json", "chat_template.jinja",
+                                        "generation_config.json"};
 constexpr size_t kConfigBytesMax = size_t{4} << 20;
 
 Result<Json> files_of_gguf(const ModelFile& source, const fs::path& folder) {
@@ -37,6 +41,20 @@ Result<void> make_model_folder(const ModelFile& source, const fs::path& folder) 
     MK_ASSIGN(config, files_of_gguf(source, output.path()));
   } else {
     MK_TRY(copy_other_files(source.folder(), output.path(), true));
+  }
+  MK_TRY(write_file_atomic(output.path() / "config.json", config.dump(2) + "\n"));
+  return output.commit();
+}
+
+Result<void> make_new_model_folder(const Json& config, const fs::path& tokenizer,
+                                   const fs::path& folder) {
+  std::error_code error;
+  if (fs::exists(folder, error)) return {};
+  MK_ASSIGN(OutputFolder output, OutputFolder::create(folder));
+  for (const char* name : kTokenizerFiles) {
+    if (tokenizer.empty() || !fs::exists(tokenizer / name, error)) continue;
+    MK_ASSIGN(const std::string text, read_file(tokenizer / name));
+    MK_TRY(write_file_atomic(output.path() / name, text));
   }
   MK_TRY(write_file_atomic(output.path() / "config.json", config.dump(2) + "\n"));
   return output.commit();

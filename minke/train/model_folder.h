@@ -11,6 +11,11 @@ namespace minke {
 /// whole or not at all. Errors are those of reading, writing and converting.
 Result<void> make_model_folder(const ModelFile& source, const std::filesystem::path& folder);
 
+/// The same for a model that was made from a config.json: `tokenizer` is a folder whose tokenizer
+/// is put beside it, or empty for none.
+Result<void> make_new_model_folder(const Json& config, const std::filesystem::path& tokenizer,
+                                   const std::filesystem::path& folder);
+
 /// Copies that folder's files into `to`, which exists, and writes the model's weights beside them:
 /// what minke serve and transformers load. kWillNotFit when the disk is full.
 Result<void> write_model(const Model& model, int num_threads,

@@ -37,14 +37,17 @@ Result<void> TrainingLoop::resume(const TrainerState& state) {
   };
   const Json* guard = state.rest.find("guard");
   const Json* best_loss = state.rest.find("best_loss");
+  const Json* seconds = state.rest.find("seconds");
   if (!count("skipped_in_a_row", skipped_in_a_row_) || !count("skipped", summary_.skipped_steps) ||
       !count("rollbacks", summary_.rollbacks) || !count("best_step", summary_.best_step) ||
       !count("evaluations_without_better", evaluations_without_better_) || guard == nullptr ||
-      best_loss == nullptr || !best_loss->is_number()) {
+      best_loss == nullptr || !best_loss->is_number() || !count("tokens", tokens_) ||
+      seconds == nullptr || !seconds->is_number()) {
     return fail(ErrorCode::kCorrupt, "the checkpoint of step {} lacks what the loop remembers",
                 state.step);
   }
   summary_.best_loss = best_loss->as_double();
+  seconds_ = seconds->as_double();
   MK_TRY(guard_.set_state(*guard));
   MK_TRY(trainer_.optimizer().load_state(trainer_.tensors(), state.optimizer));
   if (average_) {
@@ -87,7 +90,7 @@ Result<void> TrainingLoop::step() {
   StepNews news;
   news.report = &report;
   news.learning_rate = schedule_.rate(step_);
-  MK_ASSIGN(const bool is_taken, judge(report, news.learning_rate));
+  MK_ASSIGN(const bool is_taken, take(report, news.learning_rate));
   news.is_skipped = !is_taken;
   ++step_;
   news.seconds = seconds_now() - start;
@@ -97,7 +100,7 @@ Result<void> TrainingLoop::step() {
   return tell(report, news);
 }
 
-Result<bool> TrainingLoop::judge(const StepReport& report, double learning_rate) {
+Result<bool> TrainingLoop::take(const StepReport& report, double learning_rate) {
   const std::string objection = guard_.objection(report.loss, report.grad_norm);
   if (objection.empty()) {
     trainer_.apply(report, learning_rate);
@@ -109,7 +112,7 @@ Result<bool> TrainingLoop::judge(const StepReport& report, double learning_rate)
   }
   trainer_.drop();
   ++summary_.skipped_steps;
-  note(fmt::format("step {} is skipped: {}", report.step, objection));
+  MK_TRY(tell_event("skip", fmt::format("step {} is skipped: {}", report.step, objection)));
   if (++skipped_in_a_row_ >= config_.skips) MK_TRY(roll_back());
   return false;
 }
@@ -131,27 +134,39 @@ Result<void> TrainingLoop::roll_back() {
   MK_TRY(trainer_.optimizer().load_state(trainer_.tensors(), state.optimizer));
   ++summary_.rollbacks;
   skipped_in_a_row_ = 0;
-  note(fmt::format("{}: back to the weights of step {}, on with the data after step {}", what,
-                   saved_step_, step_));
-  return {};
+  return tell_event("rollback", fmt::format("{}: back to the weights of step {}, on with the data "
+                                            "after step {}",
+                                            what, saved_step_, step_));
 }
 
 Result<void> TrainingLoop::tell(const StepReport& report, StepNews news) {
   const auto tokens = static_cast<double>(report.size.tokens);
   news.tokens_per_second = tokens / seconds_per_step_;
   news.seconds_left = static_cast<double>(config_.steps - step_) * seconds_per_step_;
+  if (task_.flops_per_second > 0) {
+    news.mfu = news.tokens_per_second * task_.flops_per_token / task_.flops_per_second;
+  }
+  tokens_ += report.size.tokens;
+  seconds_ += news.seconds;
   if (hooks_.on_step) hooks_.on_step(news);
   if (run_ == nullptr) return {};
   Json line = Json::object({{"step", step_},
                             {"loss", report.loss},
                             {"grad_norm", report.grad_norm},
-                            {"lr", news.learning_rate},
-                            {"tokens", report.size.tokens},
-                            {"seconds", news.seconds},
+                            {"learning_rate", news.learning_rate},
+                            {"tokens", tokens_},
+                            {"seconds", seconds_},
                             {"tokens_per_second", tokens / news.seconds}});
+  if (news.mfu > 0) line.set("mfu", news.mfu);
   if (news.is_skipped) line.set("skipped", true);
   for (const StepMetric& metric : report.metrics) line.set(metric.name, metric.value);
   return run_->add_metrics(std::move(line));
+}
+
+Result<void> TrainingLoop::tell_event(const char* event, const std::string& text) const {
+  if (hooks_.note) hooks_.note(text);
+  if (run_ == nullptr) return {};
+  return run_->add_metrics(Json::object({{"step", step_}, {"event", event}, {"message", text}}));
 }
 
 // Nothing where no step was taken yet.
@@ -188,10 +203,10 @@ Result<void> TrainingLoop::evaluate() {
     evaluations_without_better_ = 0;
   } else if (++evaluations_without_better_ >= config_.patience && config_.patience > 0) {
     summary_.stopped_early = true;
-    note(
-        fmt::format("stopped after step {}: {} evaluations without a better loss than {:.4f} of "
-                    "step {}",
-                    step_, evaluations_without_better_, summary_.best_loss, summary_.best_step));
+    MK_TRY(tell_event("early stop", fmt::format("stopped after step {}: {} evaluations without a "
+                                                "better loss than {:.4f} of step {}",
+                                                step_, evaluations_without_better_,
+                                                summary_.best_loss, summary_.best_step)));
   }
   if (hooks_.on_evaluation) hooks_.on_evaluation(step_, result);
   if (run_ == nullptr) return {};
@@ -220,6 +235,8 @@ Result<void> TrainingLoop::save() {
   state.step = step_;
   state.optimizer = trainer_.optimizer().state();
   state.rest = Json::object({{"micro_batch", trainer_.options().micro_batch},
+                             {"tokens", tokens_},
+                             {"seconds", seconds_},
                              {"skipped_in_a_row", skipped_in_a_row_},
                              {"skipped", summary_.skipped_steps},
                              {"rollbacks", summary_.rollbacks},

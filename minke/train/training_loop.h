@@ -23,6 +23,9 @@ struct TrainingTask {
   /// the weights of one back.
   std::function<Result<void>(const std::filesystem::path& folder)> write_weights;
   std::function<Result<void>(const std::filesystem::path& folder)> read_weights;
+  // For MFU, the share of the machine's peak that the model's arithmetic has; 0: unknown.
+  double flops_per_token = 0;   ///< of a step
+  double flops_per_second = 0;  ///< of the machine, at most
 };
 
 /// What is told of a step, done or skipped.
@@ -32,6 +35,7 @@ struct StepNews {
   double seconds = 0;
   double tokens_per_second = 0;  ///< of the last steps
   double seconds_left = 0;
+  double mfu = 0;  ///< 0: unknown
   bool is_skipped = false;
 };
 
@@ -80,7 +84,7 @@ class TrainingLoop {
  private:
   Result<void> step();
   /// Takes the step, or skips it; whether it was taken.
-  Result<bool> judge(const StepReport& report, double learning_rate);
+  Result<bool> take(const StepReport& report, double learning_rate);
   Result<void> roll_back();
   Result<void> tell(const StepReport& report, StepNews news);
   Result<void> evaluate();
@@ -89,9 +93,8 @@ class TrainingLoop {
   Result<void> write_average();
   bool save_is_due() const;
   Result<void> save();
-  void note(const std::string& text) const {
-    if (hooks_.note) hooks_.note(text);
-  }
+  /// Tells people, and marks it in the metrics.
+  Result<void> tell_event(const char* event, const std::string& text) const;
 
   const TrainingConfig& config_;
   const Schedule& schedule_;
@@ -105,6 +108,8 @@ class TrainingLoop {
   int64_t step_ = 0;  // done
   StepGuard guard_;
   std::optional<WeightAverage> average_;  // where one is wanted
+  int64_t tokens_ = 0;                    // read so far
+  double seconds_ = 0;                    // of all steps so far
   int64_t skipped_in_a_row_ = 0;
   int64_t evaluations_without_better_ = 0;
   TrainingSummary summary_;  // in parts

@@ -40,11 +40,14 @@ struct Bf16Moment {
   }
 };
 
-// A 32-bit mixer (github.com/skeeto/hash-prospector, "lowbias32"): 32 bits that vectors multiply.
-uint32_t mix32(uint32_t x) {
-  x = (x ^ (x >> 16)) * 0x7FEB352D;
-  x = (x ^ (x >> 15)) * 0x846CA68B;
-  return x ^ (x >> 16);
+// Marsaglia's xorshift, of shifts alone, which all vector units have: with a new random `seed` at
+// each step every element's 32 bits are uniform and those of its steps independent, which is what
+// unbiased rounding needs.
+uint32_t noise_of(int64_t element, uint32_t seed) {
+  uint32_t x = static_cast<uint32_t>(element) ^ seed;
+  x ^= x << 13;
+  x ^= x >> 17;
+  return x ^ (x << 5);
 }
 
 template <class Moment>
@@ -58,7 +61,7 @@ void update(const StepFactors& f, int64_t begin, int64_t end, const float* __res
     v = f.beta2 * v + f.beta2_rest * (gradient * gradient);
     const float denominator = std::sqrt(v) / f.root_correction + f.epsilon;
     w[i] = w[i] * f.keep - f.step_size * (m / denominator);
-    const uint32_t noise = mix32(static_cast<uint32_t>(i) ^ f.noise_seed);
+    const uint32_t noise = noise_of(i, f.noise_seed);
     first[i] = Moment::write(m, noise & 0xFFFF);
     second[i] = Moment::write(v, noise >> 16);
   }

@@ -2,11 +2,13 @@
 
 #include "minke/base/files.h"
 #include "minke/cli/command.h"
+#include "minke/cli/evaluation_tasks.h"
 #include "minke/cli/training_flags.h"
 #include "minke/cli/training_run.h"
 #include "minke/data/batch_sources.h"
 #include "minke/hub/model_store.h"
 #include "minke/models/new_model.h"
+#include "minke/text/tokenizer_file.h"
 #include "minke/train/flops.h"
 #include "minke/train/id_file.h"
 #include "minke/train/model_folder.h"
@@ -49,6 +51,8 @@ class PretrainCommand final : public Command {
   Result<std::unique_ptr<Model>> load(const Device& device, const TrainingStart& start);
   Result<PretrainData> open_data(int64_t vocab_size) const;
   Result<void> make_folder(const fs::path& folder) const;
+  Result<std::optional<Tokenizer>> tokenizer_for(const EvaluationTasks& tasks,
+                                                 bool has_validation) const;
 
   PretrainConfig config_;
   TrainingFlags flags_{"pretrain"};
@@ -147,6 +151,24 @@ Result<void> PretrainCommand::make_folder(const fs::path& folder) const {
   return make_new_model_folder(new_config_, config_.tokenizer, folder);
 }
 
+// What tasks and samples are encoded with; none where there are none.
+Result<std::optional<Tokenizer>> PretrainCommand::tokenizer_for(const EvaluationTasks& tasks,
+                                                                bool has_validation) const {
+  if (tasks.empty()) return std::nullopt;
+  if (!has_validation) {
+    return fail(ErrorCode::kUsage,
+                "tasks and samples belong to evaluations, and there are none: give data with a "
+                "validation part, and eval_every");
+  }
+  fs::path path = config_.tokenizer;
+  if (path.empty() && !is_new_model()) {
+    MK_ASSIGN(path, ModelStore::open_default().resolve(config_.init));
+  }
+  if (path.empty()) return fail(ErrorCode::kUsage, "tasks and samples need --tokenizer");
+  MK_ASSIGN(Tokenizer tokenizer, open_tokenizer(path));
+  return std::optional<Tokenizer>(std::move(tokenizer));
+}
+
 Result<void> PretrainCommand::run(const Console& console) {
   MK_TRY(flags_.resolve(config_));
   if (!config_.ids.empty()) take_defaults_of_ids();
@@ -157,6 +179,8 @@ Result<void> PretrainCommand::run(const Console& console) {
   MK_ASSIGN(const auto device, Device::create({training.threads, false, {}}));
   MK_ASSIGN(const std::unique_ptr<Model> model, load(*device, start));
   MK_ASSIGN(const PretrainData data, open_data(model->config().vocab_size));
+  MK_ASSIGN(const EvaluationTasks tasks, EvaluationTasks::create(training, config_.seq));
+  MK_ASSIGN(const auto tokenizer, tokenizer_for(tasks, data.validation != nullptr));
   TokenObjective objective(*model, *data.training);
   Trainer trainer(*device, model->parameters(), trained_tensors(model->parameters()),
                   std::move(optimizer), {training.clip, training.micro_batch});
@@ -173,12 +197,14 @@ Result<void> PretrainCommand::run(const Console& console) {
   stage.task.objective = &objective;
   stage.task.flops_per_token = training_flops_per_token(*model, trainer.tensors(), config_.seq);
   if (data.validation != nullptr) {
-    stage.task.evaluate = [&] {
+    stage.task.evaluate = [&]() -> Result<Evaluation> {
       EvaluationOptions options;
       options.num_batches = training.eval_batches;
       options.micro_batch = trainer.options().micro_batch;
       options.bytes_per_target = data.validation_bytes_per_target;
-      return evaluate(*device, *model, *data.validation, options);
+      MK_ASSIGN(Evaluation result, evaluate(*device, *model, *data.validation, options));
+      if (tokenizer) MK_TRY(tasks.add_to(result, *device, *model, *tokenizer));
+      return result;
     };
   }
   stage.task.write_weights = [&](const fs::path& folder) {

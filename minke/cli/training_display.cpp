@@ -71,19 +71,21 @@ void TrainingDisplay::step(const StepNews& news) {
 
 void TrainingDisplay::evaluation(int64_t steps_done, const Evaluation& result) {
   if (options_.json) {
-    Json line = Json::object({{"steps_done", steps_done},
-                              {"val_loss", result.loss},
-                              {"val_perplexity", result.perplexity}});
+    Json line = Json::object({{"steps_done", steps_done}, {"val_loss", result.loss}});
+    if (result.perplexity > 0) line.set("val_perplexity", result.perplexity);
+    for (const StepMetric& metric : result.metrics) line.set(metric.name, metric.value);
     if (result.bits_per_byte > 0) line.set("val_bits_per_byte", result.bits_per_byte);
     console_.print("{}\n", line.dump());
     std::fflush(console_.out);
     return;
   }
-  const std::string bits = result.bits_per_byte > 0
-                               ? fmt::format(", {:.4f} bits per byte", result.bits_per_byte)
-                               : std::string();
-  note(fmt::format("after step {}: validation loss {:.4f}, perplexity {:.3f}{}", steps_done,
-                   result.loss, result.perplexity, bits));
+  std::string text = fmt::format("after step {}: validation loss {:.4f}", steps_done, result.loss);
+  if (result.perplexity > 0) text += fmt::format(", perplexity {:.3f}", result.perplexity);
+  if (result.bits_per_byte > 0) text += fmt::format(", {:.4f} bits per byte", result.bits_per_byte);
+  for (const StepMetric& metric : result.metrics) {
+    text += fmt::format(", {} {:.4f}", metric.name, metric.value);
+  }
+  note(text);
 }
 
 void TrainingDisplay::note(const std::string& text) {

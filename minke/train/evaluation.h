@@ -10,8 +10,8 @@ namespace minke {
 
 /// How well a model predicts texts that it was not trained on.
 struct Evaluation {
-  double loss = 0;           ///< mean of -ln p(target)
-  double perplexity = 0;     ///< exp(loss)
+  double loss = 0;           ///< mean of -ln p(target), or the stage's own
+  double perplexity = 0;     ///< exp(loss); 0: the loss is of another kind
   double bits_per_byte = 0;  ///< comparable between tokenizers; 0: the texts' bytes are unknown
   int64_t targets = 0;
   /// What else the stage found out, under the metrics' keys ("task_arc"); and what the model said,

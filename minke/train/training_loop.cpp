@@ -210,10 +210,9 @@ Result<void> TrainingLoop::evaluate() {
   }
   if (hooks_.on_evaluation) hooks_.on_evaluation(step_, result);
   if (run_ == nullptr) return {};
-  Json line = Json::object({{"step", step_},
-                            {"val_loss", result.loss},
-                            {"val_perplexity", result.perplexity},
-                            {"val_targets", result.targets}});
+  Json line =
+      Json::object({{"step", step_}, {"val_loss", result.loss}, {"val_targets", result.targets}});
+  if (result.perplexity > 0) line.set("val_perplexity", result.perplexity);
   if (result.bits_per_byte > 0) line.set("val_bits_per_byte", result.bits_per_byte);
   for (const StepMetric& metric : result.metrics) line.set(metric.name, metric.value);
   for (Json sample : result.samples) {

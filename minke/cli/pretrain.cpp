@@ -189,15 +189,10 @@ Result<void> PretrainCommand::run(const Console& console) {
   stage.writes_run = config_.ids.empty();
   stage.config = SettingFields(config_).values();
   if (!flags_.new_model().is_null()) stage.config.set("model", flags_.new_model());
-  MK_ASSIGN(const EvaluationTasks tasks, EvaluationTasks::create(training, config_.seq));
-  std::optional<Tokenizer> tokenizer;  // of the tasks
   fs::path model_folder;
-  stage.prepare_run = [&](const fs::path& run) -> Result<void> {
+  stage.prepare_run = [&](const fs::path& run) {
     model_folder = run / kModelFolder;
-    MK_TRY(make_folder(model_folder));
-    if (tasks.empty()) return {};
-    MK_ASSIGN(tokenizer, open_tokenizer(model_folder));
-    return {};
+    return make_folder(model_folder);
   };
   stage.task.objective = &objective;
   stage.task.flops_per_token = training_flops_per_token(*model, trainer.tensors(), config_.seq);

@@ -76,7 +76,7 @@ std::vector<MetricGroup> metric_groups(const std::vector<RunRecord>& runs) {
   for (const RunRecord& run : runs) {
     for (const Series& series : run.series) {
       const std::string base(base_of(series.name));
-      if (std::count(kCounters.begin(), kCounters.end(), series.name) > 0) continue;
+      if (std::count(kCounters.begin(), kCounters.end(), base) > 0) continue;
       auto group = std::find_if(groups.begin(), groups.end(),
                                 [&](const MetricGroup& each) { return each.name == base; });
       if (group == groups.end()) group = groups.insert(groups.end(), {base, {}});

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <span>
 
 #include "minke/kernels/panel.h"
 #include "minke/tensor/device.h"
@@ -29,16 +30,12 @@ void attention(const Device& device, const ConstView& q, const AttentionSegment*
                int64_t num_segments, const KvPages& pages, int64_t num_heads, double scale,
                const View& out);
 
-/// The gradients of causal self-attention over one sequence given whole (no cache): q [n, heads *
-/// d], k [n, kv_heads * d], v [n, kv_heads * e], d_out [n, heads * e]; dq, dk, dv are overwritten.
-/// Probabilities are computed anew (O(n) memory a row). f32 or f64.
-struct AttentionGradArgs {
-  ConstView q, k, v, d_out;
-  View dq, dk, dv;
-  int64_t num_heads = 0;
-  int64_t num_kv_heads = 0;
-  double scale = 1.0;
-};
-void attention_grad(const Device& device, const AttentionGradArgs& args);
+/// The gradients of causal self-attention over `sequences` given whole (no cache), which follow one
+/// another in the rows: q [n, heads * d], k [n, kv_heads * d], v [n, kv_heads * e], d_out [n, heads
+/// * e]; dq, dk, dv are overwritten. Probabilities are computed anew (O(longest) memory a thread).
+/// f32 or f64; the vector kernels take f32 heads of d and e up to 256, multiples of 16. The bits of
+/// a sequence do not depend on the others or the threads.
+void attention_grad(const Device& device, const AttentionGradArgs& args,
+                    std::span<const AttentionSegment> sequences);
 
 }  // namespace minke::kernels

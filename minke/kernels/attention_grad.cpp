@@ -3,16 +3,18 @@
 
 #include "minke/base/check.h"
 #include "minke/kernels/attention.h"
+#include "minke/kernels/cpu/cpu.h"
 #include "minke/kernels/exp.h"
+#include "minke/kernels/implementations.h"
 #include "minke/kernels/row_math.h"
 #include "minke/tensor/tensor.h"
 
 // With s_ij = scale q_i . k_j, p_i = softmax(s_i) over j <= i and o_i = sum_j p_ij v_j:
 //   dp_ij = do_i . v_j,  delta_i = sum_j p_ij dp_ij,  ds_ij = p_ij (dp_ij - delta_i)
 //   dq_i = scale sum_j ds_ij k_j,  dk_j = scale sum_i ds_ij q_i,  dv_j = sum_i p_ij do_i
-// The first pass owns a query (dq_i, and keeps log-sum-exp_i and delta_i), the second a key (dk_j,
-// dv_j, summed over the heads of its group and then over i). Each computes p anew, which costs two
-// more dot products a pair than keeping an n x n matrix would, and needs no sum across tasks.
+// In the reference the first pass owns a query (dq_i, and keeps log-sum-exp_i and delta_i), the
+// second a key (dk_j, dv_j, summed over the heads of its group and then over i). Each computes p
+// anew.
 namespace minke::kernels {
 namespace {
 
@@ -88,10 +90,15 @@ void key_value_grad(const AttentionGradArgs& args, int64_t kv_head, int64_t j,
   }
 }
 
+// A whole sequence.
 template <class T>
-void attention_grad_of(const Device& device, const AttentionGradArgs& args,
-                       const Buffers<T>& buffers) {
-  const int64_t n = buffers.n;
+void reference(const Device& device, const AttentionGradArgs& args) {
+  const int64_t n = args.q.rows;
+  Arena& arena = device.arena();
+  const Tensor log_sum = Tensor::empty(arena, args.q.dtype, {args.num_heads, n});
+  const Tensor delta = Tensor::empty(arena, args.q.dtype, {args.num_heads, n});
+  const Tensor kept = Tensor::empty(arena, args.q.dtype, {device.pool().num_threads(), 2, n});
+  const Buffers<T> buffers{log_sum.data<T>(), delta.data<T>(), kept.data<T>(), n};
   // Four rows a turn; the cost of a row grows (or falls) with its index, so turns are kept small.
   constexpr int64_t kGrain = 4;
   const auto queries = [&](int64_t begin, int64_t end, int worker) {
@@ -109,13 +116,59 @@ void attention_grad_of(const Device& device, const AttentionGradArgs& args,
   device.pool().parallel_for(args.num_kv_heads * n, kGrain, keys);
 }
 
+// The rows of a sequence.
+template <class AnyView>
+AnyView rows_of(const AnyView& matrix, const AttentionSegment& sequence) {
+  AnyView rows = matrix;
+  rows.data += dtype_bytes(matrix.dtype, sequence.row_begin * matrix.stride);
+  rows.rows = sequence.num_rows;
+  return rows;
+}
+
+AttentionGradArgs args_of(const AttentionGradArgs& args, const AttentionSegment& sequence) {
+  AttentionGradArgs one = args;
+  for (ConstView* view : {&one.q, &one.k, &one.v, &one.d_out}) *view = rows_of(*view, sequence);
+  for (View* view : {&one.dq, &one.dk, &one.dv}) *view = rows_of(*view, sequence);
+  return one;
+}
+
+using AttentionGradFn = void(const AttentionGradTask&, float*);
+constexpr Implementation<AttentionGradFn> kAttentionGrad[] =
+    MK_TRAINING_IMPLEMENTATIONS(attention_grad, nullptr);
+
+// Of a task of n rows: see GradBuffers in cpu/attention_grad_impl.h.
+int64_t scratch_floats(const AttentionGradTask& task, int64_t n) {
+  return padded_keys(n) * (2 * task.head_dim() + task.value_dim()) +
+         2 * kGradQueries * (kGradHeadMax + padded_keys(n) + kPanelRows);
+}
+
+void in_vectors(const Device& device, AttentionGradFn* run, const AttentionGradArgs& args,
+                std::span<const AttentionSegment> sequences) {
+  int64_t longest = 0;
+  for (const AttentionSegment& sequence : sequences) {
+    longest = std::max(longest, sequence.num_rows);
+  }
+  const int64_t floats = scratch_floats({&args, 0, 0, 0}, longest);
+  const Tensor scratch =
+      Tensor::empty(device.arena(), DType::kF32, {device.pool().num_threads(), floats});
+  const auto num_tasks = static_cast<int64_t>(sequences.size()) * args.num_kv_heads;
+  device.pool().parallel_for(num_tasks, 1, [&](int64_t begin, int64_t end, int worker) {
+    for (int64_t i = begin; i < end; ++i) {
+      const AttentionSegment& sequence = sequences[i / args.num_kv_heads];
+      run({&args, sequence.row_begin, sequence.num_rows, i % args.num_kv_heads},
+          scratch.data<float>() + worker * floats);
+    }
+  });
+}
+
 bool same_shape(const ConstView& a, const ConstView& b) {
   return a.dtype == b.dtype && a.rows == b.rows && a.cols == b.cols;
 }
 
 }  // namespace
 
-void attention_grad(const Device& device, const AttentionGradArgs& args) {
+void attention_grad(const Device& device, const AttentionGradArgs& args,
+                    std::span<const AttentionSegment> sequences) {
   MK_CHECK(args.num_kv_heads > 0 && args.num_heads % args.num_kv_heads == 0 &&
                args.q.cols % args.num_heads == 0 &&
                args.k.cols == args.q.cols / args.num_heads * args.num_kv_heads,
@@ -129,14 +182,23 @@ void attention_grad(const Device& device, const AttentionGradArgs& args) {
                args.q.dtype == args.k.dtype && args.q.dtype == args.v.dtype &&
                args.q.dtype == args.d_out.dtype,
            "attention_grad: shapes of q, k, v and their gradients differ");
-  const int64_t n = args.q.rows;
-  Arena& arena = device.arena();
-  const Tensor log_sum = Tensor::empty(arena, args.q.dtype, {args.num_heads, n});
-  const Tensor delta = Tensor::empty(arena, args.q.dtype, {args.num_heads, n});
-  const Tensor scratch = Tensor::empty(arena, args.q.dtype, {device.pool().num_threads(), 2, n});
+  int64_t row = 0;
+  for (const AttentionSegment& sequence : sequences) {
+    MK_CHECK(sequence.row_begin == row && sequence.num_rows > 0,
+             "attention_grad: a sequence of {} rows at {}, not {}", sequence.num_rows,
+             sequence.row_begin, row);
+    row += sequence.num_rows;
+  }
+  MK_CHECK(row == args.q.rows, "attention_grad: {} rows in sequences of {}", args.q.rows, row);
+  const auto fits = [](int64_t dim) { return dim % kPanelRows == 0 && dim <= kGradHeadMax; };
+  const bool vectors = args.q.dtype == DType::kF32 && fits(args.q.cols / args.num_heads) &&
+                       fits(args.d_out.cols / args.num_heads);
+  AttentionGradFn* const run = choose(kAttentionGrad, vectors ? device.level() : CpuLevel::kRef);
+  if (run != nullptr) return in_vectors(device, run, args, sequences);
   with_float_type("attention_grad", args.q.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    attention_grad_of<T>(device, args, {log_sum.data<T>(), delta.data<T>(), scratch.data<T>(), n});
+    for (const AttentionSegment& sequence : sequences) {
+      reference<decltype(zero)>(device, args_of(args, sequence));
+    }
   });
 }
 

@@ -232,4 +232,29 @@ struct AttentionTask {
   int64_t num_keys(int64_t column) const { return segment.position + column / group() + 1; }
 };
 
+/// What attention_grad() (kernels/attention.h) reads and writes.
+struct AttentionGradArgs {
+  ConstView q, k, v, d_out;
+  View dq, dk, dv;
+  int64_t num_heads = 0;
+  int64_t num_kv_heads = 0;
+  double scale = 1.0;
+};
+
+/// One KV head of one sequence, rows [row_begin, row_begin + num_rows).
+struct AttentionGradTask {
+  const AttentionGradArgs* args;
+  int64_t row_begin;
+  int64_t num_rows;
+  int64_t kv_head;
+
+  int64_t head_dim() const { return args->q.cols / args->num_heads; }
+  int64_t value_dim() const { return args->d_out.cols / args->num_heads; }
+};
+inline constexpr int64_t kGradHeadMax = 256;  ///< the widest head of the vector kernels
+inline constexpr int64_t kGradQueries = 64;   ///< that they take at once
+inline constexpr int64_t padded_keys(int64_t num_rows) {
+  return (num_rows + kPanelRows - 1) / kPanelRows * kPanelRows;
+}
+
 }  // namespace minke::kernels

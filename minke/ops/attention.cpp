@@ -10,14 +10,6 @@
 namespace minke::ops {
 namespace {
 
-// Rows [begin, begin + num_rows) of a matrix.
-View row_range(const Tensor& matrix, int64_t begin, int64_t num_rows) {
-  View view = matrix.view();
-  view.data += dtype_bytes(view.dtype, begin * view.stride);
-  view.rows = num_rows;
-  return view;
-}
-
 // The sequences: rows, all from position 0 on.
 std::vector<kernels::AttentionSegment> sequences_of(const AttentionShape& shape, int64_t num_rows) {
   std::vector<kernels::AttentionSegment> sequences;
@@ -92,21 +84,11 @@ Tensor attention(const Context& context, const Tensor& q, const Tensor& k, const
         const Tensor dq = Tensor::empty(device.arena(), q.dtype(), q.shape());
         const Tensor dk = Tensor::empty(device.arena(), k.dtype(), k.shape());
         const Tensor dv = Tensor::empty(device.arena(), v.dtype(), v.shape());
-        for (const auto& sequence : sequences) {
-          const int64_t row = sequence.row_begin, n = sequence.num_rows;
-          kernels::AttentionGradArgs args;
-          args.q = row_range(q, row, n);
-          args.k = row_range(k, row, n);
-          args.v = row_range(v, row, n);
-          args.d_out = row_range(dy, row, n);
-          args.dq = row_range(dq, row, n);
-          args.dk = row_range(dk, row, n);
-          args.dv = row_range(dv, row, n);
-          args.num_heads = shape.num_heads;
-          args.num_kv_heads = shape.num_kv_heads;
-          args.scale = shape.score_scale();
-          kernels::attention_grad(device, args);
-        }
+        kernels::attention_grad(
+            device,
+            {q.view(), k.view(), v.view(), dy.view(), dq.view(), dk.view(), dv.view(),
+             shape.num_heads, shape.num_kv_heads, shape.score_scale()},
+            sequences);
         return std::vector<Tensor>{dq, dk, dv};
       });
 }

@@ -403,49 +403,5 @@ TEST_P(AttentionTest, NumbersBeyondF16AreTakenAsItsLargest) {
 INSTANTIATE_TEST_SUITE_P(Levels, AttentionTest, ::testing::ValuesIn(kCpuLevels),
                          [](const auto& param) { return cpu_level_name(param.param); });
 
-kernels::AttentionGradArgs grad_args(const Sequence& s, const Tensor& d_out, const Sequence& d,
-                                     const Heads& heads) {
-  return {s.q.view(), s.k.view(), s.v.view(),      d_out.view(),       d.q.view(),
-          d.k.view(), d.v.view(), heads.num_heads, heads.num_kv_heads, kScale};
-}
-
-TEST(AttentionGradTest, FloatGradientsEqualThoseInDouble) {
-  const Device device(2, false, CpuLevel::kRef);
-  Random random(32);
-  for (const Heads& heads : {Heads{9, 3, 16}, Heads{4, 2, 10}}) {
-    for (const int64_t n : {1, 7, 33, 90}) {
-      const Sequence s = random_sequence(random, DType::kF32, heads, n);
-      const Sequence s64{to_f64(s.q), to_f64(s.k), to_f64(s.v)};
-      const Tensor d_out = random_matrix(random, DType::kF32, n, s.q.size(1));
-      const Sequence d = random_sequence(random, DType::kF32, heads, n);  // to be overwritten
-      const Sequence d64 = random_sequence(random, DType::kF64, heads, n);
-      kernels::attention_grad(device, grad_args(s, d_out, d, heads));
-      kernels::attention_grad(device, grad_args(s64, to_f64(d_out), d64, heads));
-      const Tensor* pairs[][2] = {{&d.q, &d64.q}, {&d.k, &d64.k}, {&d.v, &d64.v}};
-      for (const auto& [found, expected] : pairs) {
-        for (int64_t i = 0; i < found->num_elements(); ++i) {
-          ASSERT_NEAR(found->data<float>()[i], expected->data<double>()[i], 2e-4) << n << " " << i;
-        }
-      }
-    }
-  }
-}
-
-TEST(AttentionGradTest, ThreadsDoNotChangeABit) {
-  Random random(33);
-  const Heads heads{6, 3, 12};
-  const Sequence s = random_sequence(random, DType::kF32, heads, 101);
-  const Tensor d_out = random_matrix(random, DType::kF32, 101, s.q.size(1));
-  std::vector<Sequence> grads;
-  for (const int num_threads : {1, 2, 3}) {
-    grads.push_back(random_sequence(random, DType::kF32, heads, 101));
-    kernels::attention_grad(Device(num_threads, false, CpuLevel::kRef),
-                            grad_args(s, d_out, grads.back(), heads));
-    EXPECT_EQ(first_difference(grads[0].q, grads.back().q), -1);
-    EXPECT_EQ(first_difference(grads[0].k, grads.back().k), -1);
-    EXPECT_EQ(first_difference(grads[0].v, grads.back().v), -1);
-  }
-}
-
 }  // namespace
 }  // namespace minke

@@ -18,8 +18,12 @@ namespace minke::kernels::avx2 {
 
 #include "minke/kernels/cpu/float_panel_impl.h"
 
+#include "minke/kernels/cpu/transpose_impl.h"
+
 #include "minke/kernels/cpu/product_impl.h"
 
 #include "minke/kernels/cpu/matmul_grad_impl.h"
+
+#include "minke/kernels/cpu/attention_grad_impl.h"
 }  // namespace minke::kernels::avx2
 #endif

@@ -45,6 +45,7 @@
                          const MatmulPiece& piece, std::byte* scratch);                 \
   void matmul_weight_grad(const ConstView& dy, const ConstView& x, bool add, float* dw, \
                           const MatmulPiece& piece, std::byte* scratch);                \
+  void attention_grad(const AttentionGradTask& task, float* scratch);                   \
   }
 
 namespace minke::kernels {

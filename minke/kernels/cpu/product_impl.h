@@ -14,6 +14,18 @@ struct LeftFactor {
   Simd::F at(int64_t r, int64_t t) const { return Simd::set1(data[r * kRowStep + t * kDepthStep]); }
 };
 
+// The same with steps that are known at run time only.
+struct LeftRows {
+  const float* data;
+  int64_t step;
+  Simd::F at(int64_t r, int64_t t) const { return Simd::set1(data[r * step + t]); }
+};
+struct LeftColumns {
+  const float* data;
+  int64_t step;
+  Simd::F at(int64_t r, int64_t t) const { return Simd::set1(data[t * step + r]); }
+};
+
 // Panels of 16 columns; each has its row t at t * step, and the next panel is `panel` further.
 struct RightFactor {
   const float* data;

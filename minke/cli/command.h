@@ -62,6 +62,8 @@ std::unique_ptr<Command> make_rm_command();
 std::unique_ptr<Command> make_tokenize_command();
 /// `render MODEL --messages F`: a conversation as the text that a model reads.
 std::unique_ptr<Command> make_render_command();
+/// `data prepare|show|verify`: training data.
+std::unique_ptr<Command> make_data_command();
 /// `runs list|show|compare|report|events`: training runs, from their folders.
 std::unique_ptr<Command> make_runs_command();
 /// `eval perplexity|choice`: how well a model predicts a text, or answers questions.

@@ -31,6 +31,8 @@ constexpr std::array kRows = {
     CommandRow{"rm", "Models", "Delete a model from this machine", make_rm_command},
     CommandRow{"pretrain", "Train", "Train a model to predict the next token",
                make_pretrain_command},
+    CommandRow{"data", "Train", "Turn texts and examples into token shards, and look into them",
+               make_data_command},
     CommandRow{"tokenize", "Text", "Turn text into token ids and back", make_tokenize_command},
     CommandRow{"render", "Text", "Turn a conversation into the prompt that a model reads",
                make_render_command},

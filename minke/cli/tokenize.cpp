@@ -3,8 +3,7 @@
 
 #include "minke/cli/command.h"
 #include "minke/cli/token_ids.h"
-#include "minke/hub/model_store.h"
-#include "minke/text/tokenizer_file.h"
+#include "minke/cli/tokenizer_source.h"
 
 namespace minke {
 namespace {
@@ -25,12 +24,7 @@ class TokenizeCommand final : public Command {
   }
 
   Result<void> run(const Console& console) override {
-    std::filesystem::path path = name_;
-    std::error_code error;
-    if (!std::filesystem::is_directory(path, error)) {
-      MK_ASSIGN(path, ModelStore::open_default().resolve(name_));
-    }
-    MK_ASSIGN(const Tokenizer tokenizer, open_tokenizer(path));
+    MK_ASSIGN(const Tokenizer tokenizer, find_tokenizer(name_));
     constexpr size_t kInputMax = size_t{1} << 30;  // whole corpora are counted
     MK_ASSIGN(const std::string input, read_stream(console.in, kInputMax));
     if (int{decode_} + int{lines_} + int{count_} > 1) {

@@ -53,9 +53,9 @@ Result<Json> read_dataset_file(const fs::path& folder) {
   Result<Json> file = parse_json(*text);
   if (!file) return fail(ErrorCode::kCorrupt, "{}: {}", path.string(), file.error().message);
   const Json* const format = file->find("format");
-  if (format == nullptr || *format != Json("minke-data-1")) {
-    return fail(ErrorCode::kCorrupt, "{}: format is {}, expected \"minke-data-1\"", path.string(),
-                format != nullptr ? printable_name(format->dump()) : "missing");
+  if (format == nullptr || *format != Json(kDatasetFormat)) {
+    return fail(ErrorCode::kCorrupt, "{}: format is {}, expected \"{}\"", path.string(),
+                format != nullptr ? printable_name(format->dump()) : "missing", kDatasetFormat);
   }
   return file;
 }

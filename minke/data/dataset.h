@@ -14,6 +14,8 @@ namespace minke {
 
 /// In a folder that `minke data prepare` made: its shards by split, and how they were made.
 inline constexpr std::string_view kDatasetFile = "dataset.json";
+/// Its member "format".
+inline constexpr std::string_view kDatasetFormat = "minke-data-1";
 
 /// The shards of one split as one row of documents and tokens.
 class TokenDataset {

@@ -50,10 +50,14 @@ Result<void> ShardWriter::add(const TokenDocument& document) {
   }
   add_mask(document);
   info_.num_tokens += static_cast<int64_t>(document.ids.size());
-  info_.num_documents += 1;
   info_.text_bytes += document.text_bytes;
-  ends_.push_back(static_cast<uint64_t>(info_.num_tokens));
+  if (!document.continues) end_document();
   return {};
+}
+
+void ShardWriter::end_document() {
+  ends_.push_back(static_cast<uint64_t>(info_.num_tokens));
+  info_.num_documents += 1;
 }
 
 void ShardWriter::add_mask(const TokenDocument& document) {
@@ -72,7 +76,8 @@ void ShardWriter::add_mask(const TokenDocument& document) {
 }
 
 Result<void> ShardWriter::finish() {
-  MK_CHECK(info_.num_documents > 0, "shard: no documents");
+  MK_CHECK(info_.num_tokens > 0, "shard: no documents");
+  if (ends_.empty() || ends_.back() != static_cast<uint64_t>(info_.num_tokens)) end_document();
   constexpr std::byte kZeros[8] = {};
   MK_TRY(write(std::span(kZeros).first((8 - file_bytes_ % 8) % 8)));
   MK_TRY(write(std::as_bytes(std::span(ends_))));

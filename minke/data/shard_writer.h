@@ -22,6 +22,8 @@ struct TokenDocument {
   std::vector<int32_t> ids;
   std::vector<bool> loss;  ///< [ids] which are to be learned; empty: all
   int64_t text_bytes = 0;  ///< of UTF-8 that the learned ones stand for
+  int64_t lost_bytes = 0;  ///< of UTF-8 that the tokenizer has no token for
+  bool continues = false;  ///< the next one that is added goes on with this document
 };
 
 /// Writes one shard, document by document; there whole or not at all. Ids go to the disk at once,
@@ -35,11 +37,13 @@ class ShardWriter {
   Result<void> add(const TokenDocument& document);
   /// What has been added so far.
   const ShardInfo& info() const { return info_; }
-  /// Puts the file in its place. At least one document must have been added.
+  /// Puts the file in its place. At least one document must have been added. One that was to be
+  /// continued ends here.
   Result<void> finish();
 
  private:
   ShardWriter(AtomicFile file, ShardInfo info) : file_(std::move(file)), info_(std::move(info)) {}
+  void end_document();
   void add_mask(const TokenDocument& document);
   Result<void> write(std::span<const std::byte> bytes);
 

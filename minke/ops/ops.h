@@ -117,7 +117,8 @@ Tensor cross_entropy(const Context& context, const Tensor& logits,
                      std::span<const int32_t> targets);
 /// ln p(target) of each row, 0 where the target is < 0: logits [n, vocab] -> [n].
 Tensor log_probs(const Context& context, const Tensor& logits, std::span<const int32_t> targets);
-/// The same two of logits = linear(x, weight).
+/// The same two of logits = linear(x, weight), which are never there for all rows: the same bits in
+/// a small part of the memory. Gradients to x and, where it is on the tape, the weight.
 Tensor linear_cross_entropy(const Context& context, const Tensor& x, const Weight& weight,
                             std::span<const int32_t> targets, double divisor);
 Tensor linear_log_probs(const Context& context, const Tensor& x, const Weight& weight,

@@ -346,6 +346,66 @@ TEST_F(OpsGradient, LogProbsOfALinearMap) {
   EXPECT_EQ(gradcheck(device_, fn, inputs), "");
 }
 
+TEST_F(OpsGradient, LossesInChunksHaveTheBitsOfAllRowsAtOnce) {
+  const int64_t n = 600, vocab = 35, hidden = 20;
+  const Device device(2, false, CpuLevel::kRef);
+  const auto numbers = [](const Shape& shape) {
+    const Tensor x = Tensor::zeros(DType::kF32, shape);
+    for (int64_t i = 0; i < x.num_elements(); ++i) {
+      x.data<float>()[i] = std::sin(static_cast<float>(i) * 0.7f);
+    }
+    return x;
+  };
+  const Tensor x = numbers({n, hidden});
+  const ops::Weight weight{numbers({48 * hidden}), DType::kF32, vocab, hidden};
+  std::vector<int32_t> targets;
+  for (int32_t i = 0; i < n; ++i) targets.push_back(i % 7 == 0 ? -1 : i % 35);
+  const auto gradients = [&](bool chunks, double seed) {
+    Tape tape;
+    const Context context{device, &tape};
+    const Tensor x_leaf = tape.watch(x);
+    const ops::Weight leaf = with_storage(weight, tape.watch(weight.storage));
+    const Tensor y =
+        chunks ? ops::linear_cross_entropy(context, x_leaf, leaf, targets, 64.0)
+               : ops::cross_entropy(context, ops::linear(context, x_leaf, leaf), targets, 64.0);
+    tape.backward(device, y, seed);
+    return std::vector<Tensor>{y, tape.grad(x_leaf), tape.grad(leaf.storage)};
+  };
+  const auto all = gradients(false, 1.0), chunked = gradients(true, 1.0);
+  const auto doubled = gradients(true, 2.0);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto expected = all[i].span<float>();
+    for (size_t k = 0; k < expected.size(); ++k) {
+      ASSERT_EQ(chunked[i].data<float>()[k], expected[k]) << i;
+      ASSERT_EQ(doubled[i].data<float>()[k], (i == 0 ? 1.0f : 2.0f) * expected[k]) << i;
+    }
+  }
+}
+
+TEST_F(OpsGradient, LogProbsInChunksHaveTheBitsOfAllRowsAtOnce) {
+  std::vector<int32_t> targets;
+  for (int32_t i = 0; i < 600; ++i) targets.push_back(i % 7 == 0 ? -1 : i % 33);
+  const ops::Weight weight = random_weight(33, 6);
+  const Tensor x = random({600, 6});
+  const auto gradients = [&](bool chunks) {
+    Tape tape;
+    const Context context{device_, &tape};
+    const Tensor x_leaf = tape.watch(x);
+    const ops::Weight leaf = with_storage(weight, tape.watch(weight.storage));
+    const Tensor values =
+        chunks ? ops::linear_log_probs(context, x_leaf, leaf, targets)
+               : ops::log_probs(context, ops::linear(context, x_leaf, leaf), targets);
+    tape.backward(device_, weighted_sum(context, values));
+    return std::vector<Tensor>{values, tape.grad(x_leaf), tape.grad(leaf.storage)};
+  };
+  const auto all = gradients(false), chunked = gradients(true);
+  for (size_t i = 0; i < all.size(); ++i) {
+    for (int64_t k = 0; k < all[i].num_elements(); ++k) {
+      ASSERT_EQ(chunked[i].data<double>()[k], all[i].data<double>()[k]) << i;
+    }
+  }
+}
+
 TEST_F(OpsGradient, GradcheckFindsAWrongGradient) {
   const Tensor inputs[] = {random({3, 4})};
   const auto wrong = [](const Context& c, std::span<const Tensor> x) {

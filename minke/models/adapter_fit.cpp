@@ -1,3 +1,5 @@
+#include "minke/models/adapter_fit.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,9 +13,16 @@ namespace {
 
 constexpr std::string_view kKvB = ".attn_kv_b.weight";
 
-// The shape of a matrix of the model; none where it has no such matrix that an adapter can be of.
-std::optional<Shape> matrix_shape(const std::string& name, const WeightFile& file,
-                                  const ModelConfig& config) {
+// Which of Hugging Face's rows is row `row` of GGUF's.
+int64_t row_in_halves(int64_t row, int64_t head_dim) {
+  const int64_t r = row % head_dim;
+  return row - r + r % 2 * (head_dim / 2) + r / 2;
+}
+
+}  // namespace
+
+std::optional<Shape> adapted_shape(const std::string& name, const WeightFile& file,
+                                   const ModelConfig& config) {
   if (name == "token_embd.weight") return std::nullopt;
   if (const WeightInfo* info = file.find(name)) {
     return info->shape.num_dims() == 2 ? std::optional(info->shape) : std::nullopt;
@@ -27,8 +36,6 @@ std::optional<Shape> matrix_shape(const std::string& name, const WeightFile& fil
                mla.kv_lora_rank};
 }
 
-// GGUF's Llama has the rows of a head of queries or keys in neighbouring pairs, Hugging Face's in
-// halves.
 bool has_paired_rows(std::string_view name, const ModelConfig& config) {
   return config.architecture == "llama" && config.rope_style == kernels::RopeStyle::kInterleaved &&
          (name.ends_with(".attn_q.weight") || name.ends_with(".attn_k.weight"));
@@ -37,11 +44,20 @@ bool has_paired_rows(std::string_view name, const ModelConfig& config) {
 void pair_rows(LoraDelta& delta, int64_t head_dim) {
   const std::vector<float> halves = delta.b;
   for (int64_t row = 0; row < delta.rows; ++row) {
-    const int64_t r = row % head_dim;
-    const int64_t from = row - r + r % 2 * (head_dim / 2) + r / 2;
-    std::copy_n(halves.begin() + from * delta.rank, delta.rank, delta.b.begin() + row * delta.rank);
+    std::copy_n(halves.begin() + row_in_halves(row, head_dim) * delta.rank, delta.rank,
+                delta.b.begin() + row * delta.rank);
   }
 }
+
+void unpair_rows(LoraDelta& delta, int64_t head_dim) {
+  const std::vector<float> pairs = delta.b;
+  for (int64_t row = 0; row < delta.rows; ++row) {
+    std::copy_n(pairs.begin() + row * delta.rank, delta.rank,
+                delta.b.begin() + row_in_halves(row, head_dim) * delta.rank);
+  }
+}
+
+namespace {
 
 Result<void> add(const AdapterModule& module, const WeightFile& file, const ModelConfig& config,
                  LoraDeltas& out) {
@@ -51,7 +67,7 @@ Result<void> add(const AdapterModule& module, const WeightFile& file, const Mode
                 "module '{}' is tied to the embedding in this model, which minke does not adapt",
                 printable_name(module.module));
   }
-  const auto shape = name ? matrix_shape(*name, file, config) : std::nullopt;
+  const auto shape = name ? adapted_shape(*name, file, config) : std::nullopt;
   if (!shape) {
     return fail(ErrorCode::kUsage,
                 "module '{}' is no matrix of this {}, or one that is not adapted",

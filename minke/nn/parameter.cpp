@@ -27,6 +27,7 @@ Parameter Parameter::row_range(int64_t begin, int64_t end) const {
   part.dtype = dtype;
   part.rows = end - begin;
   part.cols = cols;
+  part.frozen = frozen;
   return part;
 }
 

@@ -29,11 +29,12 @@ struct Parameter {
   /// gradients. Whoever sets it owns it and takes it away.
   InputRecord* inputs = nullptr;
   std::vector<Lora> loras;  ///< what adapters add to the matrix, in their order
+  bool frozen = false;      ///< not to be trained, whatever its format
 
   /// f32 (f64 in tests) can be trained; block-quantised and half formats are frozen, and so is what
   /// lies in a mapped file.
   bool trainable() const {
-    return (dtype == DType::kF32 || dtype == DType::kF64) && !value.read_only();
+    return (dtype == DType::kF32 || dtype == DType::kF64) && !frozen && !value.read_only();
   }
   /// The value as an op's input: watched when the context records and it can be trained.
   Tensor tensor(const Context& context) const;

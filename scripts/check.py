@@ -219,6 +219,7 @@ def golden(options):
     for command in (["tests/golden/logits_smollm2.py", "--check", "--model", model_path() or ""],
                     ["tests/golden/llama_train.py", "--check"],
                     ["tests/golden/optimizers.py", "--check"],
+                    ["tests/golden/dpo.py", "--check"],
                     ["tests/golden/hf_models.py", "--check", "--minke", binary()],
                     ["tests/golden/adapters.py", "--check"],
                     ["tests/golden/formats/decode.py", "--check"],

@@ -86,7 +86,7 @@ def write_random_ids(path, count, vocab=VOCAB_SMOL, seed=1):
         file.write(" ".join(str(draw.randrange(vocab)) for _ in range(count)) + "\n")
 
 
-# ---- topics: each makes the two commands and what they read, in a folder of its own ---------------
+# ---- topics: each makes both commands and what they read, in a folder of its own -----------------
 
 
 def full_commands(options, folder):

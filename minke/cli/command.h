@@ -56,6 +56,10 @@ std::unique_ptr<Command> make_quantize_command();
 std::unique_ptr<Command> make_merge_command();
 /// `pretrain --init MODEL`: full weights, by predicting the next token.
 std::unique_ptr<Command> make_pretrain_command();
+/// `sft --init MODEL --data FOLDER`: an adapter or all weights, by examples of answers.
+std::unique_ptr<Command> make_sft_command();
+/// `dpo --init MODEL --data FOLDER`: the same by pairs of a better and a worse answer.
+std::unique_ptr<Command> make_dpo_command();
 /// `rm NAME`: deletes a model from the store after asking.
 std::unique_ptr<Command> make_rm_command();
 /// `tokenize MODEL`: text on standard input to ids, or back.

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "minke/models/new_adapter.h"
+
 namespace minke {
 namespace {
 
@@ -38,9 +40,8 @@ Result<void> check_finite(const Device& device, const ParameterStore& store) {
   return {};
 }
 
-Result<TrainableModel> load_for_training(const Device& device, const std::filesystem::path& path,
-                                         int64_t context_tokens, bool decodes) {
-  MK_ASSIGN(ModelFile file, ModelFile::open(path));
+Result<TrainableModel> load_for_training(const Device& device, ModelFile file,
+                                         int64_t context_tokens, const LoraDeltas* adapters) {
   const ModelConfig& config = file.config();
   if (context_tokens > config.max_position_embeddings) {
     return fail(ErrorCode::kWillNotFit, "sequences of {} tokens, but the model was made for {}",
@@ -51,10 +52,27 @@ Result<TrainableModel> load_for_training(const Device& device, const std::filesy
   options.context_tokens = context_tokens;
   options.caches_latents = false;
   options.mtp_modules = config.num_nextn_predict_layers;
-  options.trains_weights = decodes;
+  options.trains_weights = adapters == nullptr;
+  options.adapters = adapters;
   MK_ASSIGN(auto model, load_model(device, file.weights(), config, options));
   MK_TRY(check_finite(device, model->parameters()));
+  if (adapters != nullptr) train_adapters_only(model->parameters());
   return TrainableModel{std::move(file), std::move(model)};
+}
+
+Result<TrainableModel> load_for_training(const Device& device, const std::filesystem::path& path,
+                                         int64_t context_tokens) {
+  MK_ASSIGN(ModelFile file, ModelFile::open(path));
+  return load_for_training(device, std::move(file), context_tokens);
+}
+
+Result<void> check_vocabulary(const TokenDataset& data, const ModelConfig& config) {
+  const int64_t needed = data.info().vocab_size;
+  if (needed <= config.vocab_size) return {};
+  return fail(ErrorCode::kUsage,
+              "{} is of a vocabulary of {} tokens, but the model's has {}: prepare the data with "
+              "the model's tokenizer",
+              data.shards().front().name(), needed, config.vocab_size);
 }
 
 }  // namespace minke

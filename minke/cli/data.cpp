@@ -26,8 +26,7 @@ struct Segment {
 };
 
 Result<std::vector<Segment>> segments_of(const TokenDataset& dataset, const Tokenizer& tokenizer,
-                                         int64_t document) {
-  const TokenRange range = dataset.document(document);
+                                         TokenRange range) {
   std::vector<int32_t> ids;
   MK_TRY(dataset.read(range, ids));
   std::vector<Segment> segments;
@@ -55,6 +54,7 @@ class DataCommand final : public Command {
               "a name from minke list, a .gguf file, a tokenizer.json or its folder");
     flags.add("show", num_shown_, {0, 1e6},
               "print this many examples, with the part that is not learned in grey");
+    flags.add("show-tokens", tokens_shown_, {1, 1e9}, "print at most this many tokens of each");
     flags.add("split", split_, "show: of this split");
     flags.add("from", first_, {0, 1e15}, "show: begin with this example");
     flags.add("validation-file", validation_files_, "prepare: a file for the validation split");
@@ -182,9 +182,10 @@ class DataCommand final : public Command {
       console.note("what is not learned stands in [[ ]]");
     }
     for (int64_t i = first_; i < end_shown(info); ++i) {
-      MK_ASSIGN(const std::vector<Segment> segments, segments_of(dataset, tokenizer, i));
-      console.print("\n--- {}{}, {} tokens\n", i, title_of(info.kind, i),
-                    dataset.document(i).size());
+      const TokenRange all = dataset.document(i);
+      const TokenRange range = {all.begin, std::min(all.end, all.begin + tokens_shown_)};
+      MK_ASSIGN(const std::vector<Segment> segments, segments_of(dataset, tokenizer, range));
+      console.print("\n--- {}{}, {} tokens\n", i, title_of(info.kind, i), all.size());
       for (const Segment& segment : segments) {
         if (segment.learned) {
           console.print("{}", segment.text);
@@ -193,7 +194,7 @@ class DataCommand final : public Command {
                                    : fmt::format("[[{}]]", segment.text));
         }
       }
-      console.print("\n");
+      console.print("{}\n", range.size() < all.size() ? " ..." : "");
     }
     return {};
   }
@@ -210,8 +211,8 @@ class DataCommand final : public Command {
   Result<Json> examples_json(const TokenDataset& dataset, const Tokenizer& tokenizer) const {
     Json examples = Json::array();
     for (int64_t i = first_; i < end_shown(dataset.info()); ++i) {
-      MK_ASSIGN(const std::vector<Segment> segments, segments_of(dataset, tokenizer, i));
       const TokenRange range = dataset.document(i);
+      MK_ASSIGN(const std::vector<Segment> segments, segments_of(dataset, tokenizer, range));
       std::vector<int32_t> ids;
       MK_TRY(dataset.read(range, ids));
       Json parts = Json::array();
@@ -263,6 +264,7 @@ class DataCommand final : public Command {
   std::string tokenizer_;
   std::string split_ = "train";
   int64_t num_shown_ = 0;
+  int64_t tokens_shown_ = 1000;
   int64_t first_ = 0;
   std::vector<std::string> validation_files_;
   std::vector<std::string> tests_;

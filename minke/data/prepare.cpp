@@ -190,7 +190,9 @@ class Preparation {
       }
       std::optional<bool> validation = input.validation;
       // All blocks of a text go the same way.
-      if (!validation && !input.file.is_jsonl()) validation = draw(hash128_hex(std::string(text)));
+      if (!validation && !input.file.is_jsonl()) {
+        validation = config_.validation > 0.0 && draw(hash128_hex(std::as_bytes(std::span(text))));
+      }
       add(text, 0, validation);
     }
     return all;

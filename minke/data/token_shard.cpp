@@ -13,6 +13,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "shards are little endian");
 
 constexpr uint64_t kVocabMax = uint64_t{1} << 31;
+constexpr uint64_t kTextBytesMax = uint64_t{1} << 45;  // so that sums over shards do not overflow
 
 template <class... Args>
 tl::unexpected<Error> corrupt(const std::string& name, fmt::format_string<Args...> format,
@@ -66,15 +67,17 @@ Result<void> TokenShard::check_layout() {
   // Each count is checked against the file's size first, so that no sum overflows.
   const uint64_t size = bytes_.size();
   const bool counts_fit = footer_.num_tokens <= size && footer_.num_documents <= size &&
-                          footer_.num_targets <= footer_.num_tokens;
+                          footer_.num_targets <= footer_.num_tokens &&
+                          footer_.text_bytes <= kTextBytesMax;
   const uint64_t ids_end =
       (sizeof(kShardMagic) + footer_.num_tokens * footer_.token_bytes + 7) / 8 * 8;
   const uint64_t mask_at = ids_end + footer_.num_documents * sizeof(uint64_t);
   const bool masked = footer_.kind != ShardKind::kText;
   const uint64_t end = mask_at + (masked ? (footer_.num_tokens + 7) / 8 : 0);
   if (!counts_fit || end != footer_at) {
-    return corrupt(name_, "{} tokens in {} documents with {} targets do not fit its {} bytes",
-                   footer_.num_tokens, footer_.num_documents, footer_.num_targets, size);
+    return corrupt(
+        name_, "{} tokens in {} documents with {} targets of {} bytes do not fit its {} bytes",
+        footer_.num_tokens, footer_.num_documents, footer_.num_targets, footer_.text_bytes, size);
   }
   ends_ = bytes_.data() + ids_end;
   if (masked) mask_ = bytes_.data() + mask_at;

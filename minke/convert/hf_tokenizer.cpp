@@ -10,49 +10,10 @@
 #include "minke/text/pretokenizer.h"
 #include "minke/text/tokenizer.h"
 #include "minke/text/tokenizer_builder.h"
+#include "minke/text/tokenizer_writer.h"
 
 namespace minke {
 namespace {
-
-Json byte_level() {
-  return Json::object({{"type", "ByteLevel"},
-                       {"add_prefix_space", false},
-                       {"trim_offsets", true},
-                       {"use_regex", false}});
-}
-
-Json pre_tokenizer_json(const Pretokenizer& row) {
-  Json::Array parts;
-  for (const SplitStep step : row.steps) {
-    if (step == nullptr) break;
-    parts.push_back(Json::object({{"type", "Split"},
-                                  {"pattern", Json::object({{"Regex", split_regex(step)}})},
-                                  {"behavior", "Isolated"},
-                                  {"invert", false}}));
-  }
-  parts.push_back(byte_level());
-  return Json::object({{"type", "Sequence"}, {"pretokenizers", std::move(parts)}});
-}
-
-Json post_processor_json(const HfTokenizer& tokenizer) {
-  if (!tokenizer.add_bos || !tokenizer.bos) return byte_level();
-  const auto special = [&](int type) {
-    return Json::object(
-        {{"SpecialToken", Json::object({{"id", tokenizer.bos_text}, {"type_id", type}})}});
-  };
-  const auto sequence = [](const char* id, int type) {
-    return Json::object({{"Sequence", Json::object({{"id", id}, {"type_id", type}})}});
-  };
-  Json tokens = Json::object();
-  tokens.set(tokenizer.bos_text, Json::object({{"id", tokenizer.bos_text},
-                                               {"ids", Json::array({*tokenizer.bos})},
-                                               {"tokens", Json::array({tokenizer.bos_text})}}));
-  return Json::object(
-      {{"type", "TemplateProcessing"},
-       {"single", Json::array({special(0), sequence("A", 0)})},
-       {"pair", Json::array({special(0), sequence("A", 0), special(1), sequence("B", 1)})},
-       {"special_tokens", std::move(tokens)}});
-}
 
 // The vocabulary has every token, added ones included, so that each keeps its id: a loader counts
 // added tokens on from the vocabulary's end.
@@ -91,13 +52,7 @@ Result<Vocabulary> read_vocabulary(const GgufFile& file) {
     out.ids.emplace_back(text, static_cast<int64_t>(id));
     const bool control = kinds[id] == static_cast<int32_t>(TokenKind::kControl);
     if (!control && kinds[id] != static_cast<int32_t>(TokenKind::kUserDefined)) continue;
-    out.added.push_back(Json::object({{"id", static_cast<int64_t>(id)},
-                                      {"content", text},
-                                      {"single_word", false},
-                                      {"lstrip", false},
-                                      {"rstrip", false},
-                                      {"normalized", false},
-                                      {"special", control}}));
+    out.added.push_back(added_token_json(text, static_cast<int64_t>(id), control));
   }
   return out;
 }
@@ -123,34 +78,12 @@ Result<Json> tokenizer_json(const GgufFile& file, const HfTokenizer& tokenizer,
   MK_CHECK(row != nullptr, "hf_tokenizer: no pre-tokenizer '{}'", pre);
   MK_ASSIGN(Vocabulary vocabulary, read_vocabulary(file));
   MK_ASSIGN(Json::Array merges, read_merges(file, vocabulary));
-  Json model = Json::object({{"type", "BPE"},
-                             {"dropout", nullptr},
-                             {"unk_token", nullptr},
-                             {"continuing_subword_prefix", nullptr},
-                             {"end_of_word_suffix", nullptr},
-                             {"fuse_unk", false},
-                             {"byte_fallback", false},
-                             {"ignore_merges", row->ignore_merges},
-                             {"vocab", Json(std::move(vocabulary.ids))},
-                             {"merges", Json(std::move(merges))}});
-  return Json::object({{"version", "1.0"},
-                       {"truncation", nullptr},
-                       {"padding", nullptr},
-                       {"added_tokens", Json(std::move(vocabulary.added))},
-                       {"normalizer", nullptr},
-                       {"pre_tokenizer", pre_tokenizer_json(*row)},
-                       {"post_processor", post_processor_json(tokenizer)},
-                       {"decoder", byte_level()},
-                       {"model", std::move(model)}});
-}
-
-Json tokenizer_config_json(const HfTokenizer& tokenizer) {
-  Json out = Json::object({{"tokenizer_class", "PreTrainedTokenizerFast"},
-                           {"clean_up_tokenization_spaces", false},
-                           {"add_bos_token", tokenizer.add_bos}});
-  if (!tokenizer.bos_text.empty()) out.set("bos_token", tokenizer.bos_text);
-  if (!tokenizer.eos_text.empty()) out.set("eos_token", tokenizer.eos_text);
-  return out;
+  return byte_bpe_json({.vocab = std::move(vocabulary.ids),
+                        .merges = std::move(merges),
+                        .added_tokens = std::move(vocabulary.added),
+                        .pretokenizer = row,
+                        .bos = tokenizer.add_bos ? tokenizer.bos : std::nullopt,
+                        .bos_text = tokenizer.bos_text});
 }
 
 }  // namespace
@@ -208,7 +141,9 @@ Result<void> write_hf_tokenizer(const HfTokenizer& tokenizer, const std::filesys
   }
   if (tokenizer.tokenizer_json.is_null()) return {};
   MK_TRY(write("tokenizer.json", tokenizer.tokenizer_json.dump(2) + "\n"));
-  return write("tokenizer_config.json", tokenizer_config_json(tokenizer).dump(2) + "\n");
+  const Json roles =
+      tokenizer_config_json(tokenizer.bos_text, tokenizer.eos_text, tokenizer.add_bos);
+  return write("tokenizer_config.json", roles.dump(2) + "\n");
 }
 
 }  // namespace minke

@@ -227,6 +227,7 @@ def golden(options):
                     ["tests/golden/formats/encode.py", "--check", "--model", model_path() or ""],
                     ["tests/golden/quantize/quantize_types.py", "--check"],
                     ["tests/golden/tokenizer_hf.py", "--check"],
+                    ["tests/golden/bpe_trainer.py", "--check"],
                     ["tests/golden/tokenizer_peers.py"],
                     ["tests/golden/jinja_conversations.py", "--minke", binary()]):
         try:

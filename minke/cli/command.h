@@ -64,6 +64,8 @@ std::unique_ptr<Command> make_dpo_command();
 std::unique_ptr<Command> make_rm_command();
 /// `tokenize MODEL`: text on standard input to ids, or back.
 std::unique_ptr<Command> make_tokenize_command();
+/// `tokenizer train FILE... --out FOLDER`: a tokenizer learned from text.
+std::unique_ptr<Command> make_tokenizer_command();
 /// `render MODEL --messages F`: a conversation as the text that a model reads.
 std::unique_ptr<Command> make_render_command();
 /// `data prepare|show|verify`: training data.

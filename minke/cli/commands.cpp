@@ -38,6 +38,7 @@ constexpr std::array kRows = {
     CommandRow{"dpo", "Train", "Fine-tune on pairs of a better and a worse answer",
                make_dpo_command},
     CommandRow{"tokenize", "Text", "Turn text into token ids and back", make_tokenize_command},
+    CommandRow{"tokenizer", "Text", "Learn a tokenizer from text", make_tokenizer_command},
     CommandRow{"render", "Text", "Turn a conversation into the prompt that a model reads",
                make_render_command},
     CommandRow{"runs", "Train", "List, show and compare training runs, and write reports of them",

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "minke/base/utf8.h"
+
 namespace minke {
 
 /// GPT-2's alphabet, in which vocabularies of byte-level BPE write bytes as printable characters:
@@ -20,6 +22,23 @@ inline constexpr auto kByteOfCodePoint = [] {
   }
   return table;
 }();
+
+/// The letter of each byte.
+inline constexpr auto kCodePointOfByte = [] {
+  std::array<uint16_t, 256> table{};
+  for (size_t code_point = 0; code_point < kByteOfCodePoint.size(); ++code_point) {
+    const int byte = kByteOfCodePoint[code_point];
+    if (byte >= 0) table[static_cast<size_t>(byte)] = static_cast<uint16_t>(code_point);
+  }
+  return table;
+}();
+
+/// Bytes as GPT-2's alphabet writes them.
+inline std::string in_byte_alphabet(std::string_view bytes) {
+  std::string out;
+  for (const char byte : bytes) utf8_append(out, kCodePointOfByte[static_cast<uint8_t>(byte)]);
+  return out;
+}
 
 /// Appends the bytes that `text`, written in GPT-2's alphabet, stands for. False, with `out` as it
 /// was, when a character is none of the alphabet.

@@ -30,6 +30,8 @@ constexpr Pretokenizer kPretokenizers[] = {
     {.name = "falcon", .steps = {split_punctuation, split_gpt2, split_three_digits}},
     {.name = "default",
      .steps = {split_punctuation_but_backtick, split_gpt2, split_numbers, split_three_digits}},
+    // Minke's own: each character of its vocabulary is a token.
+    {.name = "characters", .steps = {split_each_character}, .ignore_merges = true},
     // Other names of the same.
     {.name = "a.x-4.0", .steps = kGpt2},
     {.name = "exaone4", .steps = kGpt2},

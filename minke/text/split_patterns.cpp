@@ -43,6 +43,7 @@ constexpr Pattern kPatterns[] = {
     {R"(\p{N}+)", split_numbers},
     {R"([0-9][0-9][0-9])", split_three_digits},
     {R"([^\n]+|[\n]+)", split_lines, true},
+    {R"([^\n]|\n)", split_each_character, true},
 };
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {

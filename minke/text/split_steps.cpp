@@ -229,6 +229,10 @@ size_t split_lines(std::string_view text, size_t begin) {
   return at == std::string_view::npos ? text.size() : at;
 }
 
+size_t split_each_character(std::string_view text, size_t begin) {
+  return begin + char_at(text, begin).bytes;
+}
+
 size_t split_before_space(std::string_view text, size_t begin) {
   const size_t at = text.find(' ', begin + 1);
   return at == std::string_view::npos ? text.size() : at;

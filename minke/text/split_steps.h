@@ -66,6 +66,8 @@ size_t split_numbers(std::string_view text, size_t begin);
 size_t split_three_digits(std::string_view text, size_t begin);
 /// [^\n]+|[\n]+
 size_t split_lines(std::string_view text, size_t begin);
+/// [^\n]|\n
+size_t split_each_character(std::string_view text, size_t begin);
 /// Before each space: Metaspace with "split".
 size_t split_before_space(std::string_view text, size_t begin);
 

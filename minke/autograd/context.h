@@ -10,6 +10,9 @@ namespace minke {
 struct Context {
   const Device& device;
   Tape* tape = nullptr;
+  /// Whether matrices make those inputs again in backward that cost little: norms and activations
+  /// (recompute.h). What is computed has the same bits.
+  bool remakes_inputs = false;
 
   /// A new tensor for an op's result.
   Tensor empty(DType dtype, const Shape& shape) const {

@@ -45,7 +45,8 @@ struct Shown {
   }
   /// A tensor's name as the file has it.
   std::string name_of(const WeightInfo& weight) const {
-    return gguf ? weight.name : hf_name_of(weight.name).value_or(weight.name);
+    return gguf ? weight.name
+                : hf_name_of(weight.name, folder->config().architecture).value_or(weight.name);
   }
 };
 

@@ -110,6 +110,9 @@ std::vector<std::string> config_differences(const ModelConfig& a, const ModelCon
   out.add("scale of scores", a.mla.score_scale, b.mla.score_scale);
   add_rope(a, b, same_container, out);
   add_moe(a, b, out);
+  out.add("GELU by tanh", a.gpt2.gelu == kernels::GeluForm::kTanh,
+          b.gpt2.gelu == kernels::GeluForm::kTanh);
+  out.add("biases", a.gpt2.has_bias, b.gpt2.has_bias);
   if (same_container) {
     out.add("num_nextn_predict_layers", a.num_nextn_predict_layers, b.num_nextn_predict_layers);
   }

@@ -130,6 +130,16 @@ Result<void> add_dense(const ModelConfig& config, ArchitectureKeys& keys) {
   return {};
 }
 
+// gpt2, of which llama.cpp knows biases and the tanh only.
+Result<void> add_gpt2(const ModelConfig& config, ArchitectureKeys& keys) {
+  if (!config.gpt2.has_bias || config.gpt2.gelu != kernels::GeluForm::kTanh) {
+    return fail(ErrorCode::kUsage, "{} cannot be written to GGUF",
+                config.gpt2.has_bias ? "activation_function gelu" : "bias false");
+  }
+  keys.add("attention.layer_norm_epsilon", static_cast<float>(config.rms_norm_eps));
+  return {};
+}
+
 }  // namespace
 
 std::string gguf_architecture(const ModelConfig& config) {
@@ -178,8 +188,12 @@ Result<GgufMetadata> gguf_config(const Json& config_json, const ModelConfig& con
   keys.add("embedding_length", as_u32(config.hidden_size));
   keys.add("feed_forward_length", as_u32(config.intermediate_size));
   keys.add("attention.head_count", as_u32(config.num_attention_heads));
-  keys.add("attention.layer_norm_rms_epsilon", static_cast<float>(config.rms_norm_eps));
   keys.add("vocab_size", as_u32(config.vocab_size));
+  if (architecture == "gpt2") {
+    MK_TRY(add_gpt2(config, keys));
+    return metadata;
+  }
+  keys.add("attention.layer_norm_rms_epsilon", static_cast<float>(config.rms_norm_eps));
   MK_TRY(add_rope(config, rope, keys));
   MK_TRY(config.mla.kv_lora_rank > 0 ? add_deepseek(config, keys) : add_dense(config, keys));
   return metadata;

@@ -38,7 +38,12 @@ std::vector<float> rope_divisors(const ModelConfig& config, int64_t rope_dim) {
 }
 
 // Tensors that old checkpoints carry and that follow from the config.
-bool is_derived(std::string_view hf_name) { return hf_name.ends_with(".rotary_emb.inv_freq"); }
+bool is_derived(std::string_view hf_name) {
+  for (const char* ending : {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"}) {
+    if (hf_name.ends_with(ending)) return true;
+  }
+  return false;
+}
 
 class GgufPlanner {
  public:
@@ -75,10 +80,15 @@ class GgufPlanner {
 
   // A head that is missing would be read as one that is tied.
   Result<void> check_head() const {
-    for (const char* name : {"model.embed_tokens.weight", "lm_head.weight"}) {
-      const bool is_head = name == std::string_view("lm_head.weight");
-      if (file_.find(name) != nullptr || (is_head && config_.tie_word_embeddings)) continue;
-      return fail(ErrorCode::kCorrupt, "there is no tensor '{}'", name);
+    for (const char* gguf_name : {"token_embd.weight", "output.weight"}) {
+      const bool is_head = gguf_name == std::string_view("output.weight");
+      const auto& weights = file_.weights();
+      const bool found = std::any_of(weights.begin(), weights.end(), [&](const WeightInfo& info) {
+        return gguf_name_of(info.name) == gguf_name;
+      });
+      if (found || (is_head && config_.tie_word_embeddings)) continue;
+      return fail(ErrorCode::kCorrupt, "there is no tensor '{}'",
+                  *hf_name_of(gguf_name, config_.architecture));
     }
     return {};
   }
@@ -102,6 +112,7 @@ class GgufPlanner {
       return {};
     }
     if (parts.part == "attn_kv_b") return add_kv_b(*name, info);
+    if (config_.gpt2.has_conv1d && is_conv1d(*name)) return add_transposed(*name, info);
     const bool paired =
         config_.architecture == "llama" && (parts.part == "attn_q" || parts.part == "attn_k");
     return paired ? add_paired(*name, info) : add_same(*name, info);
@@ -121,6 +132,15 @@ class GgufPlanner {
   Result<void> add_same(const std::string& name, const WeightInfo& info) {
     MK_ASSIGN(const DType dtype, dtype_of(name, info.shape, info));
     out_.tensors.push_back(same_rows(name, dtype, info));
+    return {};
+  }
+
+  Result<void> add_transposed(const std::string& name, const WeightInfo& info) {
+    if (info.shape.num_dims() != 2) return wrong_shape(info, "a matrix");
+    const Shape turned = {info.shape[1], info.shape[0]};
+    MK_ASSIGN(const DType dtype, dtype_of(name, turned, info));
+    if (dtype_info(info.dtype).decode == nullptr) return check_retyping(info, DType::kF32);
+    out_.tensors.push_back(transposed_matrix(name, dtype, info));
     return {};
   }
 

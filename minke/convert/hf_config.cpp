@@ -176,6 +176,26 @@ void add_qwen3_moe(const ModelConfig& config, Json& out) {
   out.set("mlp_only_layers", Json(Json::Array()));
 }
 
+// GPT-2's config.json has names of its own.
+Json gpt2_config_json(const ModelConfig& config, DType dtype) {
+  return Json::object({{"architectures", Json::array({"GPT2LMHeadModel"})},
+                       {"model_type", "gpt2"},
+                       {"dtype", hf_dtype_name(dtype)},
+                       {"vocab_size", config.vocab_size},
+                       {"n_embd", config.hidden_size},
+                       {"n_inner", config.intermediate_size},
+                       {"n_layer", config.num_hidden_layers},
+                       {"n_head", config.num_attention_heads},
+                       {"n_positions", config.max_position_embeddings},
+                       {"layer_norm_epsilon", shortest(config.rms_norm_eps)},
+                       {"activation_function", "gelu_new"},
+                       {"attn_pdrop", 0.0},
+                       {"embd_pdrop", 0.0},
+                       {"resid_pdrop", 0.0},
+                       {"tie_word_embeddings", config.tie_word_embeddings},
+                       {"use_cache", true}});
+}
+
 struct Names {
   std::string model_type;
   std::string model_class;
@@ -220,6 +240,7 @@ Result<RopeScaling> llama3_of_divisors(std::span<const float> divisors, double t
 }
 
 Result<Json> hf_config(const GgufFile& file, const ModelConfig& config, DType dtype) {
+  if (config.architecture == "gpt2") return gpt2_config_json(config, dtype);
   const bool is_mla = config.mla.kv_lora_rank > 0;
   const Names names = names_of(config);
   Json out = Json::object({{"architectures", Json::array({names.model_class})},

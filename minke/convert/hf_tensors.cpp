@@ -38,6 +38,12 @@ class HfPlanner {
     MK_ASSIGN(const DType dtype, dtype_of(info));
     const bool paired =
         config_.architecture == "llama" && (parts.part == "attn_q" || parts.part == "attn_k");
+    if (config_.architecture == "gpt2" && is_conv1d(info.name)) {
+      if (info.shape.num_dims() != 2) return wrong_shape(info, "a matrix");
+      if (dtype_info(info.dtype).decode == nullptr) return check_retyping(info, DType::kF32);
+      out_.push_back(transposed_matrix(name, dtype, info));
+      return {};
+    }
     if (!paired) {
       out_.push_back(same_rows(name, dtype, info));
       return {};
@@ -53,7 +59,7 @@ class HfPlanner {
   }
 
   Result<std::string> hf_name(const std::string& gguf_name) const {
-    const auto name = hf_name_of(gguf_name);
+    const auto name = hf_name_of(gguf_name, config_.architecture);
     if (name && TensorName::of(gguf_name).layer < num_blocks(config_)) return *name;
     return fail(ErrorCode::kUsage, "minke does not know the tensor '{}' of a {}",
                 printable_name(gguf_name), config_.architecture);

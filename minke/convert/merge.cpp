@@ -58,6 +58,11 @@ class Addends {
   // For a tensor under GGUF's name; empty when there is nothing to add.
   AddToRow of(const std::string& name, const Shape& shape) const {
     if (const auto at = deltas_.find(name); at != deltas_.end()) {
+      if (config_.gpt2.has_conv1d && is_conv1d(name)) {
+        return [&deltas = at->second](int64_t row, float* values) {
+          for (const LoraDelta& delta : deltas) add_column(delta, 0, delta.rows, row, values);
+        };
+      }
       return [&deltas = at->second](int64_t row, float* values) {
         for (const LoraDelta& delta : deltas) add_row(delta, row, values);
       };

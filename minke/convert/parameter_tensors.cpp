@@ -24,8 +24,16 @@ bool is_paired(const ModelConfig& config, const std::string& gguf_name) {
 }
 
 PlannedTensor planned(const ModelConfig& config, ParameterPart part, const Tensor& storage) {
-  const auto name = hf_name_of(part.name);
+  const auto name = hf_name_of(part.name, config.architecture);
   MK_CHECK(name.has_value(), "plan_parameters: '{}' has no name in checkpoints", part.name);
+  if (config.architecture == "gpt2" && is_conv1d(part.name)) {
+    return {{*name, DType::kF32, {part.cols, part.rows}},
+            {},
+            part.cols,
+            [part = std::move(part), storage](int64_t col, std::byte* out) {
+              copy_column(part, storage, col, reinterpret_cast<float*>(out));
+            }};
+  }
   const int64_t head_dim = is_paired(config, part.name) ? config.head_dim : 0;
   const Shape shape = part.shape();
   return {{*name, DType::kF32, shape},

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "minke/base/utf8.h"
+#include "minke/nn/mla.h"
 
 namespace minke {
 namespace {
@@ -89,6 +90,21 @@ PlannedTensor same_rows(std::string name, DType dtype, const WeightInfo& source)
   return gather_rows({std::move(name), dtype, source.shape}, {&source}, [&source](int64_t row) {
     return SourceRow{&source, row};
   });
+}
+
+PlannedTensor transposed_matrix(std::string name, DType dtype, const WeightInfo& source) {
+  const int64_t rows = source.shape[0], cols = source.shape[1];
+  // One unit: to read columns one by one costs more than the memory of a matrix.
+  return {{std::move(name), dtype, {cols, rows}},
+          {&source},
+          1,
+          [&source, dtype, rows, cols](int64_t, std::byte* out) {
+            std::vector<float> values;
+            append_decoded(source, 0, rows, values);
+            const std::vector<float> turned = transposed(values, rows, cols);
+            dtype_info(dtype).encode(turned.data(), rows * cols / dtype_info(dtype).block_size,
+                                     out);
+          }};
 }
 
 Result<void> write_tensors(std::span<const PlannedTensor> tensors, const WeightFile& source,

@@ -40,6 +40,10 @@ PlannedTensor gather_rows(WeightDeclaration declaration, std::vector<const Weigh
 /// The same tensor under a name, in another format perhaps.
 PlannedTensor same_rows(std::string name, DType dtype, const WeightInfo& source);
 
+/// The transpose of a matrix under a name, in another format perhaps (check_retyping() holds, of
+/// the matrix and of its transpose).
+PlannedTensor transposed_matrix(std::string name, DType dtype, const WeightInfo& source);
+
 /// Elements of `num_rows` rows from `row` on, decoded and appended to `out`.
 void append_decoded(const WeightInfo& source, int64_t row, int64_t num_rows,
                     std::vector<float>& out);

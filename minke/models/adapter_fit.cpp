@@ -23,9 +23,11 @@ int64_t row_in_halves(int64_t row, int64_t head_dim) {
 
 std::optional<Shape> adapted_shape(const std::string& name, const WeightFile& file,
                                    const ModelConfig& config) {
-  if (name == "token_embd.weight") return std::nullopt;
+  if (name == "token_embd.weight" || name == "position_embd.weight") return std::nullopt;
   if (const WeightInfo* info = file.find(name)) {
-    return info->shape.num_dims() == 2 ? std::optional(info->shape) : std::nullopt;
+    const Shape& shape = info->shape;
+    if (shape.num_dims() != 2) return std::nullopt;
+    return config.gpt2.has_conv1d && is_conv1d(name) ? Shape{shape[1], shape[0]} : shape;
   }
   // GGUF has it in parts.
   if (!name.ends_with(kKvB)) return std::nullopt;

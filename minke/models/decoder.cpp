@@ -12,6 +12,22 @@ Tensor rows_with_logits(const Context& context, const Tensor& x, const ForwardBa
   return ops::gather_rows(context, x, batch.logit_rows);
 }
 
+// What row i + depth of its sequence has, for each row; `beyond` at the sequences' ends.
+std::vector<int32_t> ahead(const ForwardBatch& batch, std::span<const int32_t> values,
+                           int64_t depth, int32_t beyond) {
+  std::vector<int32_t> out(values.size(), beyond);
+  const auto num_rows = static_cast<int64_t>(values.size());
+  int64_t begin = 0;
+  for (size_t sequence = 0; begin < num_rows; ++sequence) {
+    const int64_t length = batch.lengths.empty() ? batch.seq_len : int64_t{batch.lengths[sequence]};
+    for (int64_t row = begin; row + depth < begin + length; ++row) {
+      out[static_cast<size_t>(row)] = values[static_cast<size_t>(row + depth)];
+    }
+    begin += length;
+  }
+  return out;
+}
+
 }  // namespace
 
 // GGUF's Llama 3.1 has what its rope frequencies are divided by as a tensor.
@@ -96,16 +112,40 @@ void Decoder::check_positions(const ForwardBatch& batch) const {
   }
 }
 
+Tensor Decoder::normed(const Context& context, const Tensor& x, const Parameter* weight) const {
+  return ops::rms_norm(context, x, weight->tensor(context), config_.rms_norm_eps);
+}
+
+Tensor Decoder::kept_block(const Context& context, const Tensor& x, const ForwardBatch& batch,
+                           int64_t index) const {
+  return kept(context,
+              [this, x, &batch, index](const Context& c) { return block(c, x, batch, index); });
+}
+
 Tensor Decoder::states(const Context& context, const ForwardBatch& batch) const {
   check_positions(batch);
   Tensor x = ops::embedding(context, embedding_->weight(context), batch.tokens);  // [n, hidden]
-  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) x = block(context, x, batch, i);
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) x = kept_block(context, x, batch, i);
   return x;
 }
 
 Tensor Decoder::loss(const Context& context, const ForwardBatch& batch,
                      std::span<const int32_t> targets, double divisor) const {
-  return head_.cross_entropy(context, states(context, batch), targets, divisor);
+  const Tensor x = states(context, batch);
+  Tensor loss = head_.cross_entropy(context, x, targets, divisor);
+  if (batch.mtp_weight == 0.0 || mtp_.empty()) return loss;
+  const double mtp_divisor = divisor * static_cast<double>(mtp_.size()) / batch.mtp_weight;
+  Tensor hidden = normed(context, x, norm_);
+  for (int64_t depth = 1; depth <= static_cast<int64_t>(mtp_.size()); ++depth) {
+    const MtpModule& module = mtp_[static_cast<size_t>(depth - 1)];
+    const auto tokens = ahead(batch, batch.tokens, depth, 0);
+    const Tensor y = mtp_states(context, batch, tokens, depth, hidden);
+    const auto targets_ahead = ahead(batch, targets, depth, -1);
+    loss =
+        ops::add(context, loss, module.head.cross_entropy(context, y, targets_ahead, mtp_divisor));
+    hidden = normed(context, y, module.norm);
+  }
+  return loss;
 }
 
 Tensor Decoder::log_probs(const Context& context, const ForwardBatch& batch,
@@ -115,27 +155,30 @@ Tensor Decoder::log_probs(const Context& context, const ForwardBatch& batch,
 
 Tensor Decoder::forward(const Context& context, const ForwardBatch& batch, Tensor* hidden) const {
   const Tensor x = states(context, batch);
-  if (hidden != nullptr) {
-    *hidden = ops::rms_norm(context, x, norm_->tensor(context), config_.rms_norm_eps);
-  }
+  if (hidden != nullptr) *hidden = normed(context, x, norm_);
   return head_.forward(context, rows_with_logits(context, x, batch));
 }
 
-Tensor Decoder::forward_mtp(const Context& context, const ForwardBatch& batch, int64_t depth,
-                            Tensor& hidden) const {
+Tensor Decoder::mtp_states(const Context& context, const ForwardBatch& batch,
+                           std::span<const int32_t> tokens, int64_t depth,
+                           const Tensor& hidden) const {
   check_positions(batch);
   MK_CHECK(depth >= 1 && depth <= static_cast<int64_t>(mtp_.size()), "decoder: depth {} of {}",
            depth, mtp_.size());
   const MtpModule& module = mtp_[static_cast<size_t>(depth - 1)];
-  const auto normed = [&](const Tensor& x, const Parameter* weight) {
-    return ops::rms_norm(context, x, weight->tensor(context), config_.rms_norm_eps);
-  };
-  const Tensor embedded = ops::embedding(context, embedding_->weight(context), batch.tokens);
-  const Tensor both = ops::concat_columns(context, normed(embedded, module.embedding_norm),
-                                          normed(hidden, module.hidden_norm));  // [n, 2 hidden]
-  Tensor x = module.projection.forward(context, both);
-  x = block(context, x, batch, config_.num_hidden_layers + depth - 1);
-  hidden = normed(x, module.norm);
+  const Tensor embedded = ops::embedding(context, embedding_->weight(context), tokens);
+  const Tensor both =
+      ops::concat_columns(context, normed(context, embedded, module.embedding_norm),
+                          normed(context, hidden, module.hidden_norm));  // [n, 2 hidden]
+  const Tensor x = module.projection.forward(context, both);
+  return kept_block(context, x, batch, config_.num_hidden_layers + depth - 1);
+}
+
+Tensor Decoder::forward_mtp(const Context& context, const ForwardBatch& batch, int64_t depth,
+                            Tensor& hidden) const {
+  const Tensor x = mtp_states(context, batch, batch.tokens, depth, hidden);
+  const MtpModule& module = mtp_[static_cast<size_t>(depth - 1)];
+  hidden = normed(context, x, module.norm);
   return module.head.forward(context, rows_with_logits(context, x, batch));
 }
 

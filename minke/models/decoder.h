@@ -51,6 +51,14 @@ class Decoder : public Model {
   Result<void> load_mtp(ParameterLoader& loader, const LoadOptions& options);
   /// The states of all rows before the final norm [n, hidden].
   Tensor states(const Context& context, const ForwardBatch& batch) const;
+  /// Of MTP module `depth` - 1 the states before its norm, for these tokens at the batch's
+  /// positions.
+  Tensor mtp_states(const Context& context, const ForwardBatch& batch,
+                    std::span<const int32_t> tokens, int64_t depth, const Tensor& hidden) const;
+  /// block(), kept for backward as set_recompute() says.
+  Tensor kept_block(const Context& context, const Tensor& x, const ForwardBatch& batch,
+                    int64_t index) const;
+  Tensor normed(const Context& context, const Tensor& x, const Parameter* weight) const;
   void check_positions(const ForwardBatch& batch) const;
 
   // What is around an MTP module's block. Embedding and head are the model's.

@@ -197,7 +197,7 @@ Tensor DeepSeekDecoder::feed_forward(const Context& context, const Tensor& x,
     y = ops::add(context, y, layer.moe.forward(context, normed));
   }
   if (layer.gate_up.rows() == 0) return y;
-  return layer.down.forward_add(context, layer.gate_up.forward_swiglu(context, normed), y);
+  return swiglu_feed_forward(context, normed, layer.gate_up, layer.down, y);
 }
 
 Tensor DeepSeekDecoder::block(const Context& context, const Tensor& x, const ForwardBatch& batch,

@@ -135,8 +135,7 @@ Tensor DenseDecoder::block(const Context& context, const Tensor& x, const Forwar
         ops::rms_norm(context, mixed, layer.ffn_norm->tensor(context), config_.rms_norm_eps);
     return ops::add(context, mixed, layer.moe.forward(context, normed));
   }
-  const Tensor hidden = layer.gate_up.forward_swiglu(context, mixed);  // [n, intermediate]
-  return layer.down.forward_add(context, hidden, mixed);
+  return swiglu_feed_forward(context, mixed, layer.gate_up, layer.down, mixed);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "minke/models/hf_names.h"
 
+#include <span>
 #include <vector>
 
 namespace minke {
@@ -52,6 +53,28 @@ constexpr NamePair kNames[] = {
     {"model.layers.#.mlp.down_proj.weight", "blk.#.ffn_down.weight"},
 };
 
+// GPT-2's. The first checkpoints lack the "transformer.".
+constexpr std::string_view kGpt2Prefix = "transformer.";
+constexpr NamePair kGpt2Names[] = {
+    {"transformer.wte.weight", "token_embd.weight"},
+    {"transformer.wpe.weight", "position_embd.weight"},
+    {"transformer.ln_f.weight", "output_norm.weight"},
+    {"transformer.ln_f.bias", "output_norm.bias"},
+    {"lm_head.weight", "output.weight"},
+    {"transformer.h.#.ln_1.weight", "blk.#.attn_norm.weight"},
+    {"transformer.h.#.ln_1.bias", "blk.#.attn_norm.bias"},
+    {"transformer.h.#.attn.c_attn.weight", "blk.#.attn_qkv.weight"},
+    {"transformer.h.#.attn.c_attn.bias", "blk.#.attn_qkv.bias"},
+    {"transformer.h.#.attn.c_proj.weight", "blk.#.attn_output.weight"},
+    {"transformer.h.#.attn.c_proj.bias", "blk.#.attn_output.bias"},
+    {"transformer.h.#.ln_2.weight", "blk.#.ffn_norm.weight"},
+    {"transformer.h.#.ln_2.bias", "blk.#.ffn_norm.bias"},
+    {"transformer.h.#.mlp.c_fc.weight", "blk.#.ffn_up.weight"},
+    {"transformer.h.#.mlp.c_fc.bias", "blk.#.ffn_up.bias"},
+    {"transformer.h.#.mlp.c_proj.weight", "blk.#.ffn_down.weight"},
+    {"transformer.h.#.mlp.c_proj.bias", "blk.#.ffn_down.bias"},
+};
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // The numbers in `name` that stand where the pattern has #, if it matches.
@@ -86,9 +109,10 @@ std::string filled(std::string_view pattern, const std::vector<std::string_view>
   return out;
 }
 
-std::optional<std::string> translated(std::string_view name, std::string_view NamePair::*from,
+std::optional<std::string> translated(std::span<const NamePair> names, std::string_view name,
+                                      std::string_view NamePair::*from,
                                       std::string_view NamePair::*to) {
-  for (const NamePair& pair : kNames) {
+  for (const NamePair& pair : names) {
     if (const auto numbers = match(pair.*from, name)) return filled(pair.*to, *numbers);
   }
   return std::nullopt;
@@ -97,11 +121,24 @@ std::optional<std::string> translated(std::string_view name, std::string_view Na
 }  // namespace
 
 std::optional<std::string> gguf_name_of(std::string_view hf_name) {
-  return translated(hf_name, &NamePair::hf, &NamePair::gguf);
+  if (const auto name = translated(kNames, hf_name, &NamePair::hf, &NamePair::gguf)) return name;
+  const bool has_prefix = hf_name.starts_with(kGpt2Prefix);
+  const std::string full = std::string(has_prefix ? "" : kGpt2Prefix) + std::string(hf_name);
+  return translated(kGpt2Names, full, &NamePair::hf, &NamePair::gguf);
 }
 
-std::optional<std::string> hf_name_of(std::string_view gguf_name) {
-  return translated(gguf_name, &NamePair::gguf, &NamePair::hf);
+std::optional<std::string> hf_name_of(std::string_view gguf_name, std::string_view architecture) {
+  if (architecture == "gpt2") {
+    return translated(kGpt2Names, gguf_name, &NamePair::gguf, &NamePair::hf);
+  }
+  return translated(kNames, gguf_name, &NamePair::gguf, &NamePair::hf);
+}
+
+bool is_conv1d(std::string_view gguf_name) {
+  for (const char* part : {".attn_qkv", ".attn_output", ".ffn_up", ".ffn_down"}) {
+    if (gguf_name.ends_with(std::string(part) + ".weight")) return true;
+  }
+  return false;
 }
 
 }  // namespace minke

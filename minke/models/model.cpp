@@ -12,4 +12,9 @@ Tensor Model::log_probs(const Context& context, const ForwardBatch& batch,
   return ops::log_probs(context, forward(context, batch), targets);
 }
 
+Tensor Model::kept(const Context& context, const RecomputedFn& block) const {
+  if (recompute_ == Recompute::kBlocks) return recompute(context, block);
+  return block({context.device, context.tape, recompute_ == Recompute::kActivations});
+}
+
 }  // namespace minke

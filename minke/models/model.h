@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "minke/autograd/recompute.h"
 #include "minke/format/fp8_scales.h"
 #include "minke/format/gguf.h"
 #include "minke/format/weight_file.h"
@@ -48,6 +49,13 @@ struct MoeConfig {
   }
 };
 
+/// What GPT-2 has of its own.
+struct Gpt2Config {
+  kernels::GeluForm gelu = kernels::GeluForm::kTanh;
+  bool has_bias = true;     ///< of matrices and norms; nanoGPT's models may have none
+  bool has_conv1d = false;  ///< the file has matrices as [in, out] (models/hf_names.h)
+};
+
 /// The shape of a decoder. Field names are those of Hugging Face's config.json.
 struct ModelConfig {
   std::string architecture;  ///< a row of models/registry.cpp, e.g. "llama"
@@ -62,13 +70,14 @@ struct ModelConfig {
   int64_t max_position_embeddings = 0;
   double rope_theta = 10000.0;
   RopeScaling rope_scaling;
-  double rms_norm_eps = 1e-5;
+  double rms_norm_eps = 1e-5;  ///< GPT-2: LayerNorm's
   bool tie_word_embeddings = false;
   bool has_qkv_bias = false;  ///< Qwen2
   bool has_qk_norm = false;   ///< Qwen3: RMSNorm of each head of queries and keys
   kernels::RopeStyle rope_style = kernels::RopeStyle::kInterleaved;
   MlaConfig mla;
   MoeConfig moe;
+  Gpt2Config gpt2;
   Fp8Blocks fp8_blocks;  ///< of weights in FP8
 
   /// The KV cache's pages as layer 0 sees them, still without memory. MTP modules' layers are the
@@ -87,7 +96,18 @@ struct ModelConfig {
   }
 };
 
-/// The tokens of one forward: rows of one or more sequences.
+/// What a forward under a tape does not keep for backward, which computes it again: gradients have
+/// the same bits, for less memory and more time.
+enum class Recompute {
+  kNothing,
+  /// Inputs of matrices that cost little: norms, SwiGLU, GELU; MLA's up-projections with their
+  /// attention (DeepSeek-V3, 3.2.3).
+  kActivations,
+  kBlocks,  ///< all within a block, of which only the input is kept
+};
+
+/// The tokens of one forward: rows of one or more sequences. With a tape it must stay where it is
+/// until backward.
 struct ForwardBatch {
   std::vector<int32_t> tokens;      ///< [n]
   std::vector<int32_t> positions;   ///< [n] of each token in its sequence
@@ -95,6 +115,7 @@ struct ForwardBatch {
   KvView kv;                        ///< cache and segments; none in training
   int64_t seq_len = 0;              ///< without a cache: rows of each sequence, n / seq_len of them
   std::vector<int32_t> lengths;     ///< or, where given, of each: sequences of different lengths
+  double mtp_weight = 0.0;          ///< in loss(): of what MTP modules predict
 };
 
 /// A decoder with its weights: one forward for training and serving.
@@ -123,12 +144,16 @@ class Model {
 
   /// -sum of ln p(targets[i]) over the rows whose target is >= 0, divided by `divisor`: the loss of
   /// a batch (or of a micro-batch, whose divisor counts the tokens of the whole batch), a scalar.
-  /// The batch has no cache and wants no logit_rows; targets [n].
+  /// The batch has no cache and wants no logit_rows; targets [n]. With MTP modules and a
+  /// batch.mtp_weight lambda it is loss + lambda / D * the sum of the same for each depth 1 .. D,
+  /// whose row i predicts targets[i + depth] of its sequence (DeepSeek-V3, eq. 24-25).
   virtual Tensor loss(const Context& context, const ForwardBatch& batch,
                       std::span<const int32_t> targets, double divisor) const;
   /// ln p(targets[i]) of each row [n], 0 where the target is < 0, with gradients under a tape.
   virtual Tensor log_probs(const Context& context, const ForwardBatch& batch,
                            std::span<const int32_t> targets) const;
+
+  void set_recompute(Recompute recompute) { recompute_ = recompute; }
 
   const ModelConfig& config() const { return config_; }
   ParameterStore& parameters() { return store_; }
@@ -136,8 +161,12 @@ class Model {
 
  protected:
   explicit Model(ModelConfig config) : config_(std::move(config)) {}
+  /// block(context) of one of the model's blocks, kept for backward as set_recompute() says.
+  Tensor kept(const Context& context, const RecomputedFn& block) const;
+
   ModelConfig config_;
   ParameterStore store_;
+  Recompute recompute_ = Recompute::kNothing;
 };
 
 /// How a model is loaded.

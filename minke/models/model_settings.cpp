@@ -23,6 +23,7 @@ constexpr std::pair<std::string_view, std::string_view> kGgufKeys[] = {
     {"v_head_dim", "attention.value_length"},
     {"max_position_embeddings", "context_length"},
     {"rms_norm_eps", "attention.layer_norm_rms_epsilon"},
+    {"layer_norm_epsilon", "attention.layer_norm_epsilon"},
     {"rope_theta", "rope.freq_base"},
     {"rope_dim", "rope.dimension_count"},
     {"rope_scaling_type", "rope.scaling.type"},

@@ -35,8 +35,8 @@ std::map<std::string, Shape> linear_modules(const WeightFile& file, const ModelC
     // GGUF has MLA's kv_b in parts, one for each head.
     const size_t part = name.find(".attn_k_b.");
     if (part != std::string::npos) name = name.substr(0, part) + ".attn_kv_b.weight";
-    const auto hf_name = hf_name_of(name);
-    const bool is_of_block = hf_name && hf_name->starts_with("model.layers.");
+    const auto hf_name = hf_name_of(name, config.architecture);
+    const bool is_of_block = hf_name && name.starts_with("blk.");
     const auto shape = is_of_block ? adapted_shape(name, file, config) : std::nullopt;
     if (!shape || !hf_name->ends_with(kWeight)) continue;
     modules.emplace(hf_name->substr(0, hf_name->size() - kWeight.size()), *shape);
@@ -100,7 +100,7 @@ std::vector<Place> places_of(const Model& model) {
       const std::string& name = parameter.names[i];
       for (const Lora& lora : parameter.loras) {
         if (lora.row != first) continue;
-        const auto hf_name = hf_name_of(name);
+        const auto hf_name = hf_name_of(name, model.config().architecture);
         MK_CHECK(hf_name && hf_name->ends_with(kWeight), "adapter: '{}' is no weight of a module",
                  name);
         places.push_back({hf_name->substr(0, hf_name->size() - kWeight.size()), &lora,

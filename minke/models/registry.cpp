@@ -3,6 +3,7 @@
 #include "minke/base/utf8.h"
 #include "minke/models/deepseek_decoder.h"
 #include "minke/models/dense_decoder.h"
+#include "minke/models/gpt2.h"
 
 namespace minke {
 namespace {
@@ -16,6 +17,7 @@ constexpr Architecture kArchitectures[] = {
     {"deepseek2", deepseek2_config, load_deepseek},
     {"deepseek_v2", deepseek_v2_config, load_deepseek},
     {"deepseek_v3", deepseek_v3_config, load_deepseek},
+    {"gpt2", gpt2_config, load_gpt2},
 };
 
 std::string known_names() {

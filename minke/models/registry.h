@@ -36,5 +36,7 @@ Result<ModelConfig> deepseek_v3_config(const ModelSettings& settings);
 Result<ModelConfig> qwen3_config(const ModelSettings& settings);
 /// Qwen3's with experts, which GGUF calls qwen3moe.
 Result<ModelConfig> qwen3_moe_config(const ModelSettings& settings);
+/// GPT-2's, and nanoGPT's ("bias": false for those without).
+Result<ModelConfig> gpt2_config(const ModelSettings& settings);
 
 }  // namespace minke

@@ -119,7 +119,24 @@ bool Linear::multiplies_parts_in_f32() const {
   return precision_ == Precision::kF32 && !records_inputs();
 }
 
+bool Linear::remakes(const Context& context) const {
+  return context.remakes_inputs && context.tape != nullptr && multiplies_in_f32() && loras_.empty();
+}
+
+Tensor Linear::forward_made(const Context& context, const RecomputedFn& make) const {
+  if (!remakes(context)) return forward(context, make(context));
+  const auto input = [this, make](const Context& c) { return normed(c, make(c)); };
+  const Context plain{context.device};
+  const Tensor y = ops::linear(plain, input(plain), weight_to_read(*parts_.front(), plain));
+  return recompute_of(context, y, [this, input, shape = y.shape()](const Context& c) {
+    return ops::record_linear(c, input(c), parts_.front()->weight(c), c.empty(DType::kF32, shape));
+  });
+}
+
 Tensor Linear::forward(const Context& context, const Tensor& x) const {
+  if (norm_.weight != nullptr && remakes(context)) {
+    return forward_made(context, [x](const Context&) { return x; });
+  }
   if (loras_.empty()) return product(context, x);
   Tensor y = product(context, x);
   const Tensor input = normed(context, x);
@@ -302,6 +319,17 @@ Tensor Linear::forward_swiglu_grouped(const Context& context, const Tensor& x,
   }
   return int8_grouped(context, x, linears, group_rows, linears.front()->rows() / 2,
                       kernels::matmul_int8_swiglu_grouped);
+}
+
+Tensor swiglu_feed_forward(const Context& context, const Tensor& x, const Linear& gate_up,
+                           const Linear& down, const Tensor& residual) {
+  if (!context.remakes_inputs) {
+    return down.forward_add(context, gate_up.forward_swiglu(context, x), residual);
+  }
+  const Tensor both = gate_up.forward(context, x);  // [n, 2 width]
+  const Tensor y =
+      down.forward_made(context, [both](const Context& c) { return ops::swiglu(c, both); });
+  return ops::add(context, residual, y);
 }
 
 }  // namespace minke

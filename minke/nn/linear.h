@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "minke/autograd/recompute.h"
 #include "minke/nn/parameter.h"
 #include "minke/nn/precision.h"
 
@@ -28,6 +29,10 @@ class Linear {
 
   /// x [n, cols] f32 -> [n, rows]. Where something is recorded it must be kF32.
   Tensor forward(const Context& context, const Tensor& x) const;
+  /// forward() of the tensor that `make` computes, which backward makes again where
+  /// context.remakes_inputs and the arithmetic allow; so does forward() with an InputNorm. The
+  /// Linear must stay where it is until then.
+  Tensor forward_made(const Context& context, const RecomputedFn& make) const;
   /// residual + forward(context, x). Where nothing is recorded, residual's own memory may hold the
   /// sum.
   Tensor forward_add(const Context& context, const Tensor& x, const Tensor& residual) const;
@@ -64,6 +69,7 @@ class Linear {
   bool multiplies_in_int8() const;
   bool multiplies_in_f32() const;
   bool multiplies_parts_in_f32() const;
+  bool remakes(const Context& context) const;
   static Tensor product_grouped(const Context& context, const Tensor& x,
                                 const std::vector<const Linear*>& linears,
                                 const std::vector<int64_t>& group_rows);
@@ -80,5 +86,10 @@ class Linear {
   InputNorm norm_;
   int64_t rows_ = 0;
 };
+
+/// residual + down(silu(gate) * up), gate and up being the halves of gate_up(x). Where nothing is
+/// recorded, residual's own memory may hold the sum.
+Tensor swiglu_feed_forward(const Context& context, const Tensor& x, const Linear& gate_up,
+                           const Linear& down, const Tensor& residual);
 
 }  // namespace minke

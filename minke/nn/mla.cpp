@@ -68,17 +68,21 @@ Tensor Mla::forward(const Context& context, const Tensor& x, kernels::RopeArgs r
       context, ops::columns(context, kv_rows, kv_lora_rank, kv_lora_rank + shape.rope_dim), rope);
   rope.head_size = shape.key_dim();
   const Tensor q_input = q_a.rows() > 0 ? q_a.forward(context, x) : x;
-  const Tensor q_heads = ops::rope(context, q.forward(context, q_input), rope);
   if (kv.cached() && kv.pages.latent) {
+    const Tensor q_heads = ops::rope(context, q.forward(context, q_input), rope);
     return output.forward_add(context, mix_latents(context, q_heads, latent, k_rope, kv, layer), x);
   }
-  const Tensor expanded = kv_b.forward(context, latent);  // [n, heads * (nope + value)]
-  const Tensor k = ops::mla_keys(context, expanded, k_rope, shape);
-  const Tensor v = ops::mla_values(context, expanded, shape);
-  const ops::AttentionShape attention_shape{shape.num_heads, shape.num_heads, shape.key_dim(),
-                                            seq_len,         shape.value_dim, score_scale,
-                                            lengths};
-  const Tensor mixed = attention(context, q_heads, k, v, attention_shape, kv, layer);
+  const auto mix = [=, this, &kv](const Context& c) {
+    const Tensor q_heads = ops::rope(c, q.forward(c, q_input), rope);
+    const Tensor expanded = kv_b.forward(c, latent);  // [n, heads * (nope + value)]
+    const Tensor k = ops::mla_keys(c, expanded, k_rope, shape);
+    const Tensor v = ops::mla_values(c, expanded, shape);
+    const ops::AttentionShape attention_shape{shape.num_heads, shape.num_heads, shape.key_dim(),
+                                              seq_len,         shape.value_dim, score_scale,
+                                              lengths};
+    return attention(c, q_heads, k, v, attention_shape, kv, layer);
+  };
+  const Tensor mixed = context.remakes_inputs ? recompute(context, mix) : mix(context);
   return output.forward_add(context, mixed, x);
 }
 

@@ -8,6 +8,11 @@ Tensor linear(const Context& context, const Tensor& x, const Weight& weight) {
            weight.rows, weight.cols);
   const Tensor y = context.empty(x.dtype(), {x.shape().num_rows(), weight.rows});
   kernels::matmul(context.device, x.view(), weight.view(), y.view());
+  return record_linear(context, x, weight, y);
+}
+
+Tensor record_linear(const Context& context, const Tensor& x, const Weight& weight,
+                     const Tensor& y) {
   if (!context.records(x, weight.storage)) return y;
   const Device& device = context.device;
   const bool wants_dx = x.var() != 0;

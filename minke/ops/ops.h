@@ -64,7 +64,12 @@ struct Weight {
 /// x W^T in floating point: x [n, cols] -> [n, rows]; gradients to x (if f32/f64 weights) and W.
 Tensor linear(const Context& context, const Tensor& x, const Weight& weight);
 
-/// The same of groups of rows, which follow one another in x and in the result: group g has
+/// linear() of a result that is known: only records what gives the gradients (recompute_of()). y
+/// has the result's shape, its values are not read.
+Tensor record_linear(const Context& context, const Tensor& x, const Weight& weight,
+                     const Tensor& y);
+
+/// linear() of groups of rows, which follow one another in x and in the result: group g has
 /// group_rows[g] of them and the matrix weights[g]. The matrices are of one shape and format.
 Tensor linear_grouped(const Context& context, const Tensor& x, const std::vector<Weight>& weights,
                       const std::vector<int64_t>& group_rows);

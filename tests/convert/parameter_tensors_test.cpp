@@ -87,7 +87,7 @@ TEST(ParameterTensors, OfAModelInMemoryAreItsCheckpoint) {
     write(*loaded(device, golden_folder(name)), folder.path() / "written");
     expect_same_tensors(folder.path() / "written", f32);
     ++num_models;
-    if (name == "qwen3-moe-sparse") continue;  // which GGUF cannot say
+    if (name == "qwen3-moe-sparse" || name == "gpt2-erf") continue;  // which GGUF cannot say
     convert(f32, folder.path() / "model.gguf");
     write(*loaded(device, folder.path() / "model.gguf"), folder.path() / "from_gguf");
     expect_same_tensors(folder.path() / "from_gguf", f32);

@@ -21,6 +21,7 @@ import unittest
 from minke_process import MODEL, ROOT, minke, minke_json
 
 sys.path[:0] = [os.path.join(ROOT, "bench", "peers"), os.path.join(ROOT, "tests", "golden")]
+import hf_cases  # noqa: E402
 import hf_models  # noqa: E402
 import llama_cpp  # noqa: E402
 
@@ -256,7 +257,7 @@ class ConvertEndToEnd(unittest.TestCase):
                  "qk_rope_head_dim": 32, "v_head_dim": 64, "n_routed_experts": 4,
                  "num_experts_per_tok": 2, "moe_intermediate_size": 256, "n_group": 1,
                  "topk_group": 1, "first_k_dense_replace": 1, "max_position_embeddings": 512,
-                 "topk_method": "greedy", "rope_parameters": hf_models.DEEPSEEK_ROPE}
+                 "topk_method": "greedy", "rope_parameters": hf_cases.DEEPSEEK_ROPE}
         model = hf_models.make_model(
             lambda _, rng, given: transformers.DeepseekV2Config(**given), shape, "bfloat16", 1)
         with tempfile.TemporaryDirectory() as folder:

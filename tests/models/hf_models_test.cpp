@@ -103,10 +103,14 @@ TEST(HfModels, LatentCachesGiveTheSameLogitsExpandedAndAbsorbed) {
 
 TEST(HfModels, NamesTranslateBothWays) {
   EXPECT_EQ(gguf_name_of("model.layers.12.self_attn.q_proj.weight"), "blk.12.attn_q.weight");
-  EXPECT_EQ(hf_name_of("blk.12.attn_q.weight"), "model.layers.12.self_attn.q_proj.weight");
+  EXPECT_EQ(hf_name_of("blk.12.attn_q.weight", "llama"), "model.layers.12.self_attn.q_proj.weight");
   EXPECT_EQ(gguf_name_of("model.layers.3.mlp.experts.17.up_proj.weight"),
             "blk.3.ffn_up_exps.17.weight");
   EXPECT_EQ(gguf_name_of("model.embed_tokens.weight"), "token_embd.weight");
+  EXPECT_EQ(gguf_name_of("transformer.h.3.mlp.c_fc.weight"), "blk.3.ffn_up.weight");
+  EXPECT_EQ(gguf_name_of("h.3.mlp.c_fc.weight"), "blk.3.ffn_up.weight");
+  EXPECT_EQ(hf_name_of("blk.3.ffn_up.weight", "gpt2"), "transformer.h.3.mlp.c_fc.weight");
+  EXPECT_EQ(hf_name_of("blk.3.ffn_up.weight", "llama"), "model.layers.3.mlp.up_proj.weight");
   for (const char* name : {"", "model.layers..self_attn.q_proj.weight", "model.layers.1.mlp",
                            "model.layers.1x.self_attn.q_proj.weight", "lm_head.weight2"}) {
     EXPECT_EQ(gguf_name_of(name), std::nullopt) << name;

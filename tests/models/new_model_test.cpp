@@ -116,7 +116,7 @@ TEST(NewModel, IsAFunctionOfSeedAndNamesNotOfThreadsOrOtherTensors) {
 TEST(NewModel, EveryParameterCanBeTrainedAndCounted) {
   const Device device(2, false, CpuLevel::kRef);
   for (const char* name :
-       {"llama3", "qwen2", "qwen3-moe-sparse", "deepseek-v2", "deepseek-v3-mtp"}) {
+       {"llama3", "qwen2", "qwen3-moe-sparse", "deepseek-v2", "deepseek-v3-mtp", "gpt2"}) {
     const auto model = made(device, golden_config(name), 5);
     for (const Parameter& parameter : model->parameters().parameters()) {
       EXPECT_TRUE(parameter.trainable()) << name << " " << parameter.names.front();
@@ -135,6 +135,25 @@ TEST(NewModel, EveryParameterCanBeTrainedAndCounted) {
     EXPECT_NEAR(*loss.data<float>(), std::log(61.0), 5 * 0.12 / std::sqrt(4.0)) << name;
     tape.backward(device, loss);
   }
+}
+
+TEST(NewModel, Gpt2sSumOfBlocksDoesNotGrowWithTheDepth) {
+  const Device device(1, false, CpuLevel::kRef);
+  const auto tensors = tensors_of(*made(device, with("gpt2", "n_layer", 8), 2));
+  const auto deviation = [&](const char* name) {
+    double squares = 0.0;
+    for (const float value : tensors.at(name)) squares += double{value} * value;
+    return std::sqrt(squares / static_cast<double>(tensors.at(name).size()));
+  };
+  EXPECT_NEAR(deviation("blk.7.attn_qkv.weight"), 0.02, 0.001);
+  EXPECT_NEAR(deviation("blk.7.ffn_up.weight"), 0.02, 0.001);
+  EXPECT_NEAR(deviation("blk.7.attn_output.weight"), 0.005, 0.0003);
+  EXPECT_NEAR(deviation("blk.7.ffn_down.weight"), 0.005, 0.0003);
+  EXPECT_EQ(tensors.at("blk.7.attn_qkv.bias"), std::vector<float>(3 * 48, 0.0f));
+  // nanoGPT's recipe for a CPU, whose models have no biases; it counts 0.80 M, without positions.
+  const char* nano = R"({"model_type": "gpt2", "n_layer": 4, "n_head": 4, "n_embd": 128,
+    "n_positions": 64, "vocab_size": 65, "bias": false, "activation_function": "gelu"})";
+  EXPECT_EQ(count_parameters(nano).value() - 64 * 128, 795904);
 }
 
 TEST(NewModel, SmolLm2HasItsPublishedNumberOfParameters) {

@@ -50,7 +50,8 @@ def run_steps(command):
             if "step" in document and "loss" in document:
                 losses.append(document["loss"])
                 times.append(now)
-            validation_loss = document.get("validation_loss", validation_loss)
+            for name in ("validation_loss", "val_loss"):
+                validation_loss = document.get(name, validation_loss)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0 or not losses:
@@ -102,6 +103,25 @@ def full_commands(options, folder):
     return minke, peer_command("full", options, "--model", model, *shared), batch * seq
 
 
+def nanogpt_commands(options, folder):
+    """nanoGPT's CPU recipe, from the text on; both end with the loss over the validation split."""
+    text = os.path.join(DATA, "tinyshakespeare", "input.txt")
+    if not os.path.exists(text):
+        sys.exit(f"peers: no {text}; set MINKE_DATA to the folder that has tinyshakespeare")
+    tokenizer, data, run = (os.path.join(folder, name) for name in ("characters", "data", "run"))
+    for made in (["tokenizer", "train", text, "--characters", "--out", tokenizer],
+                 ["data", "prepare", text, "--tokenizer", tokenizer, "--output", data,
+                  "--validation", "0.1"]):
+        subprocess.run([options.minke, *made], check=True, stdout=sys.stderr)
+    steps = 2000
+    minke = [options.minke, "pretrain", "--recipe", os.path.join(ROOT, "recipes/nanogpt-char.toml"),
+             "--tokenizer", tokenizer, "--data", data, "--eval-every", str(steps),
+             "--eval-batches", "1000000", "--threads", str(options.threads), "--json"]
+    # Each run is a folder of its own.
+    minke = ["sh", "-c", 'rm -rf "$0" && exec "$@" --run "$0"', run, *minke]
+    return minke, peer_command("nanogpt", options, "--text", text, "--steps", steps), 12 * 64
+
+
 @dataclass
 class TrainingTopic:
     name: str
@@ -113,6 +133,8 @@ class TrainingTopic:
 TOPICS = [
     TrainingTopic("train-smol-f32", "SmolLM2-135M, full weights in f32, steps of 4 x 512 tokens",
                   full_commands),
+    TrainingTopic("nanogpt", "nanoGPT's recipe for a CPU, Tiny Shakespeare: 2,000 steps of 12 x 64",
+                  nanogpt_commands),
 ]
 
 
@@ -134,8 +156,12 @@ def compare(topic, options):
         pairs = []
         for turn in range(options.repeats):
             pairs.append((run_steps(minke), run_steps([*peer, *better])))
-            say(f"turn {turn + 1} of {options.repeats}: minke {speed(pairs[-1][0]):.1f}, "
-                f"peer {speed(pairs[-1][1]):.1f} {topic.unit}")
+            ours, theirs = pairs[-1]
+            say(f"turn {turn + 1} of {options.repeats}: minke {speed(ours):.1f}, "
+                f"peer {speed(theirs):.1f} {topic.unit}")
+            if ours.validation_loss:
+                say(f"  validation loss: minke {ours.validation_loss:.4f}, "
+                    f"peer {theirs.validation_loss:.4f}")
     return document_of(topic, options, pairs, speed, "compiled" if better else "eager")
 
 
